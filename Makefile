@@ -1,0 +1,120 @@
+# Everything one does with Tutti, from a bare machine on. The work is done by the program `lab`
+# (tests/lab); this file builds it and calls it.
+# On a cluster of your own: its kubeconfig context, a registry it pulls from, the apps' DNS zone.
+CONTEXT  ?=
+REGISTRY ?=
+ZONE     ?=
+# Of the lab: how many nodes. Of `make logs`: whose.
+NODES    ?=
+OF       ?=
+
+# Where programs that take minutes to build are kept; the lab uses the same folder.
+export TUTTI_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tutti
+# rustup's folder is not on PATH in every shell.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+TARGET     := $(or $(CARGO_TARGET_DIR),target)
+LAB        := $(TARGET)/debug/lab
+# The lab's helm (tests/lab/src/programs.rs) and the API server that charts are rendered for.
+HELM       := $(TUTTI_CACHE)/helm@v3.22.0/helm
+RENDER     := $(HELM) template --namespace tutti-system --kube-version 1.35
+CARGO_DENY := $(TUTTI_CACHE)/cargo-deny@0.20.2/bin/cargo-deny
+CLUSTER    := $(and $(CONTEXT),--context $(CONTEXT)) $(and $(REGISTRY),--registry $(REGISTRY))
+
+.DEFAULT_GOAL := help
+.PHONY: help up down stop status env logs images test lint fmt bench generate tools lab binaries lint-generated lint-plan lint-deny
+
+help:
+	@echo "Tutti. From a bare machine: make up"
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "On a cluster of your own: make up CONTEXT=<kubeconfig context> REGISTRY=<host/path> ZONE=<DNS zone>"
+
+##@ Run it
+up: lab ## Start a Kubernetes, install Tutti and a first WordPress; ends with the link
+	$(if $(CONTEXT),,$(LAB) up $(and $(NODES),--nodes $(NODES)))
+	@$(MAKE) --no-print-directory binaries
+	$(LAB) images $(CLUSTER)
+	$(LAB) install $(CLUSTER) $(and $(ZONE),--zone $(ZONE))
+
+down: lab ## End the lab and remove its data; the cache stays
+	$(LAB) down
+
+stop: lab ## End the lab but keep its data; `make up` resumes
+	$(LAB) stop
+
+status: lab ## What runs, where, and how much memory it takes
+	@$(LAB) status
+
+env: lab ## Shell lines for the lab's kubectl and helm: eval "$(make -s env)"
+	@$(LAB) env
+
+logs: lab ## Logs of the operator, or of OF=gateway, OF=<app instance>
+	@$(LAB) logs $(and $(CONTEXT),--context $(CONTEXT)) $(OF)
+
+images: lab binaries ## Build and push all images: operator, gateway, databases, apps
+	$(LAB) images $(CLUSTER)
+
+##@ Change it
+test: lab ## Every test, the quick ones first; starts the lab when it is needed
+	cargo test --workspace --lib --bins
+	$(MAKE) up CONTEXT= REGISTRY= ZONE=
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --workspace
+	@echo "make test: every test passed"
+
+lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@echo "make lint: nothing to complain about"
+
+fmt: tools ## Format the code
+	cargo fmt --all
+
+bench: up ## Measure, as docs/benchmarks.md says
+	lines=$$($(LAB) env) && eval "$$lines" && $(LAB) bench
+
+generate: OUT ?= .
+generate: tools $(HELM) ## Write generated files anew: CRDs, the operator's roles, rendered charts
+	rm -f $(OUT)/crds/yaml/* $(OUT)/charts/tutti-crds/files/* $(OUT)/charts/rendered/*
+	cargo run --quiet --package crds --bin crdgen $(OUT)/crds/yaml > /dev/null
+	cp $(OUT)/crds/yaml/*.yaml $(OUT)/charts/tutti-crds/files
+	cargo run --quiet --package operator -- rbac cluster > $(OUT)/charts/tutti/files/operator-cluster-role.yaml
+	cargo run --quiet --package operator -- rbac namespace > $(OUT)/charts/tutti/files/operator-role.yaml
+	$(RENDER) tutti-crds $(OUT)/charts/tutti-crds > $(OUT)/charts/rendered/tutti-crds.yaml
+	$(RENDER) tutti $(OUT)/charts/tutti --values $(OUT)/charts/tutti/ci/default-values.yaml > $(OUT)/charts/rendered/tutti.yaml
+
+# Steps of the targets above.
+tools:
+	@scripts/tools
+
+# The first time it takes minutes and shows them.
+lab: tools
+	@cargo build --package lab $(if $(wildcard $(LAB)),--quiet)
+
+# Each image is built from a folder of its own that holds its binary and its Dockerfile.
+binaries: tools
+	cargo build --release --package operator --package gateway
+	@install -D --target-directory $(TARGET)/image/operator $(TARGET)/release/operator operator/Dockerfile
+	@install -D --target-directory $(TARGET)/image/gateway $(TARGET)/release/gateway services/gateway/Dockerfile
+
+# Everything is generated a second time, into a copy.
+lint-generated: tools $(HELM)
+	rm -rf $(TARGET)/generated && mkdir -p $(TARGET)/generated/crds/yaml && cp -r charts $(TARGET)/generated
+	@$(MAKE) --silent generate OUT=$(TARGET)/generated
+	@diff -r crds/yaml $(TARGET)/generated/crds/yaml && diff -r charts $(TARGET)/generated/charts || { echo "generated files are out of date: run make generate"; exit 1; }
+	for values in charts/tutti/ci/*.yaml; do $(HELM) lint --strict --quiet charts/tutti --values $$values || exit 1; done
+	$(HELM) lint --strict --quiet charts/tutti-crds
+
+# `plan` decides and does nothing else: what could do I/O must not be among its dependencies.
+lint-plan: tools
+	cargo check --package plan
+	@! cargo tree --package plan --edges normal --prefix none | grep -E '^(tokio|hyper|kube|kube-client|kube-runtime|reqwest) ' || { echo "operator/plan must not depend on the crates above"; exit 1; }
+
+# Advisories need their database from the network; everything else is checked without it, too.
+lint-deny: tools $(CARGO_DENY)
+	@if $(CARGO_DENY) fetch db; then $(CARGO_DENY) check; else echo "!!! The advisory database cannot be fetched: ADVISORIES WERE NOT CHECKED."; $(CARGO_DENY) check bans licenses sources; fi
+
+$(HELM):
+	@command -v go > /dev/null || { echo "helm is missing: make up builds it, or this does when Go is installed"; exit 1; }
+	CGO_ENABLED=0 GOBIN=$(@D) go install -trimpath -ldflags '-s -w' helm.sh/helm/v3/cmd/helm@v3.22.0
+$(CARGO_DENY):
+	cargo install cargo-deny --quiet --locked --version 0.20.2 --root $(@D:/bin=)

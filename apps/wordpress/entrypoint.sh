@@ -1,0 +1,44 @@
+#!/bin/sh
+# One word says what to do: serve (default), install, upgrade, cron; anything else is run as it is.
+# Everything is read from the environment (see README.md); nothing but wp-content is kept.
+set -eu
+
+# The container's memory limit in MiB, or nothing: cgroup v2, then v1 (where "no limit" is a huge number).
+memory_limit() {
+  for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+    [ -r "$file" ] || continue
+    value=$(cat "$file")
+    case $value in *[!0-9]*|??????????????*) ;; *) echo $((value / 1048576)) ;; esac
+    return
+  done
+}
+
+# A worker's PHP takes about 40 MiB of its own; 160 are for the code cache and the server.
+workers() {
+  limit=$(memory_limit)
+  count=$(( (${limit:-1024} - 160) / 40 ))
+  [ "$count" -ge 4 ] || count=4
+  [ "$count" -le 48 ] || count=48
+  echo "$count"
+}
+
+case ${1:-serve} in
+  serve)
+    php /usr/share/app/seed.php
+    # Only the installation needs it; plugins need not see it.
+    unset ADMIN_PASSWORD
+    # The server starts at once and its health is false until the database answers; this only tells why in the log.
+    php /usr/share/app/wait.php 86400 &
+    mkdir -p /run/apache2
+    rm -f /run/apache2/apache2.pid
+    APACHE_WORKERS=${APACHE_WORKERS:-$(workers)}
+    export APACHE_WORKERS
+    exec apache2 -D FOREGROUND
+    ;;
+  install | upgrade | cron)
+    exec php "/usr/share/app/$1.php"
+    ;;
+  *)
+    exec "$@"
+    ;;
+esac

@@ -1,0 +1,30 @@
+{{- /* Rules of the NetworkPolicies that operator and gateway share. */ -}}
+
+{{- define "tutti.network.metrics" -}}
+{{- with .Values.networkPolicy.metricsFrom }}
+- from: {{- toYaml . | nindent 4 }}
+  ports:
+    - { port: admin, protocol: TCP }
+{{- end }}
+{{- end }}
+
+{{- define "tutti.network.platform" -}}
+# DNS. By label of the namespace alone: what answers there is called differently in every cluster.
+- to:
+    - namespaceSelector:
+        matchLabels: { kubernetes.io/metadata.name: kube-system }
+    # Where NodeLocal DNSCache listens, on the node itself.
+    - ipBlock: { cidr: 169.254.20.10/32 }
+  ports:
+    - { port: 53, protocol: UDP }
+    - { port: 53, protocol: TCP }
+# The API server.
+- to:
+    {{- range .Values.networkPolicy.apiServer.cidrs }}
+    - ipBlock: { cidr: {{ . | quote }} }
+    {{- end }}
+  ports:
+    {{- range .Values.networkPolicy.apiServer.ports }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+{{- end }}

@@ -1,0 +1,168 @@
+//! AppInstance: one running app of one organization.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube_derive::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One running app of one organization: its own database, storage, network, secrets and address.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
+#[kube(
+    group = "tutti.dev",
+    version = "v1alpha1",
+    kind = "AppInstance",
+    namespaced,
+    status = "AppInstanceStatus",
+    derive = "PartialEq",
+    shortname = "appi",
+    category = "tutti",
+    doc = "One running app of one organization: its own database, storage, network, secrets and address.",
+    crates(kube_core = "::kube_core", kube = "::kube_derive"),
+    attr = "x_kube(crates(kube_core = \"::kube_core\"))",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
+    selectable = ".spec.app",
+    printcolumn(name = "App", type_ = "string", json_path = ".spec.app"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Size", type_ = "string", json_path = ".spec.size", priority = 1),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name: lower-case letters, digits and dashes, beginning with a letter: host names are made from it"),
+    validation = Rule::new("self.metadata.name.size() <= 40")
+        .message("metadata.name: at most 40 characters, so that the names of the objects made from it stay within 63"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.storage) || !has(oldSelf.storage)")
+        .message("storage: a size that was asked for cannot be taken back; volumes only grow"),
+)]
+pub struct AppInstanceSpec {
+    /// The AppDefinition that it is an instance of, such as `wordpress`. Cannot be changed.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("app: an instance stays what it is; delete it and make another one"))]
+    pub app: String,
+
+    /// The version to run, one of the definition's. Changing it upgrades the instance where the
+    /// definition says that this is possible.
+    #[schemars(length(min = 1, max = 20))]
+    pub version: String,
+
+    /// The size, one of the definition's; its first when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub size: Option<String>,
+
+    /// How many pods serve it; 1 when left out. `kubectl scale appi/<name>` sets it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: Option<i32>,
+
+    /// The customer's own hostnames for it, beside its default address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 20),
+        inner(
+            length(min = 4, max = 253),
+            regex(
+                pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
+            )
+        )
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub domains: Vec<String>,
+
+    /// Sizes of its volumes by name, such as `{data: 10Gi, database: 5Gi}`, where they differ from
+    /// the definition's. They only grow.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "storage_schema")]
+    #[x_kube(
+        validation = Rule::new("oldSelf.all(name, name in self)")
+            .message("storage: a size that was asked for cannot be taken back; volumes only grow"),
+        validation = Rule::new("self.all(name, !(name in oldSelf) || !isQuantity(self[name]) || !isQuantity(oldSelf[name]) || quantity(self[name]).compareTo(quantity(oldSelf[name])) >= 0)")
+            .message("storage: volumes only grow; give a size that is not smaller than the present one"),
+    )]
+    pub storage: BTreeMap<String, String>,
+
+    /// Settings of the app by name; the definition says which there are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "settings_schema")]
+    pub settings: BTreeMap<String, String>,
+
+    /// No pods run, everything is kept, and its addresses say that it is stopped.
+    #[serde(default)]
+    pub stopped: bool,
+
+    /// The operator leaves its objects alone, for somebody's maintenance. Status is still updated.
+    #[serde(default)]
+    pub paused: bool,
+
+    /// What becomes of volumes and secrets when it is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What becomes of data on deletion.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum DeletionPolicy {
+    /// It is kept; a new object of the same name takes it up again.
+    #[default]
+    Retain,
+    /// It is deleted.
+    Delete,
+}
+
+fn storage_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 9,
+        "additionalProperties": { "type": "string", "maxLength": 20, "pattern": crate::quantity::PATTERN },
+    })
+}
+
+fn settings_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 30,
+        "additionalProperties": { "type": "string", "maxLength": 1024 },
+    })
+}
+
+/// What the operator found and did.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
+#[serde(rename_all = "camelCase")]
+pub struct AppInstanceStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What is true of it, `Ready` first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// Its default address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The host of its default address: also the target of the customer's CNAME records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The version that is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Pods of the app that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Label selector of the app's pods, for autoscalers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Names of the Secrets that were generated for it. One of these that is missing was lost, and
+    /// is not silently replaced by another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+}

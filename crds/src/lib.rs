@@ -1,0 +1,53 @@
+//! The kinds of group `tutti.dev`: the words that every part of Tutti shares.
+//!
+//! Wishes are objects of these kinds; `status` is the only thing that comes back. One file per
+//! kind. This crate holds shapes and the rules that the API server can check by itself (schema
+//! and CEL); what a wish *means* is decided in `operator/plan`.
+//!
+//! ```text
+//! AppDefinition (what an app is) ─┐
+//! Organization (a customer)      ─┼─> AppInstance (one running app) ──> Route (a hostname of it)
+//! ```
+//!
+//! `crds/yaml/` is generated from here by `make generate` and checked by `make lint`.
+
+pub mod app_definition;
+pub mod app_instance;
+pub mod condition;
+pub mod labels;
+pub mod organization;
+pub mod quantity;
+pub mod route;
+
+pub use app_definition::{AppDefinition, AppDefinitionSpec};
+pub use app_instance::{AppInstance, AppInstanceSpec, AppInstanceStatus};
+pub use organization::{Organization, OrganizationSpec};
+pub use route::{Route, RouteSpec};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_core::CustomResourceExt;
+
+/// The API group of all our kinds.
+pub const GROUP: &str = "tutti.dev";
+
+/// Every kind's CustomResourceDefinition, in the order in which a reader meets them.
+#[must_use]
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![
+        AppDefinition::crd(),
+        Organization::crd(),
+        AppInstance::crd(),
+        Route::crd(),
+    ]
+}
+
+/// The YAML of one definition as it stands in `crds/yaml/`.
+///
+/// # Errors
+/// When the definition cannot be written as YAML, which no generated one should do.
+pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
+    let yaml = serde_saphyr::to_string(crd)?;
+    Ok(format!(
+        "# Generated from crds/src by `make generate`. Do not edit.\n{yaml}"
+    ))
+}

@@ -1,0 +1,172 @@
+//! Route: a hostname, and the service that answers for it. Written by the operator for each
+//! instance, by the chart for the platform's own services; read by the gateway.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube_derive::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::app_definition::Protocol;
+
+/// A hostname and path, and the service that answers there.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
+#[kube(
+    group = "tutti.dev",
+    version = "v1alpha1",
+    kind = "Route",
+    namespaced,
+    status = "RouteStatus",
+    derive = "PartialEq",
+    category = "tutti",
+    doc = "A hostname and path, and the service that answers there. One namespace holds a hostname: the first.",
+    crates(kube_core = "::kube_core", kube = "::kube_derive"),
+    selectable = ".spec.hostname",
+    printcolumn(name = "Hostname", type_ = "string", json_path = ".spec.hostname"),
+    printcolumn(name = "Path", type_ = "string", json_path = ".spec.pathPrefix"),
+    printcolumn(
+        name = "Service",
+        type_ = "string",
+        json_path = ".spec.backend.service"
+    ),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
+    printcolumn(
+        name = "Backend",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"BackendReady\")].reason"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteSpec {
+    /// The hostname, in lower case and without a trailing dot. Cannot be changed.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(
+            pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
+        )
+    )]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("hostname: cannot be changed; make another Route, and delete this one"))]
+    pub hostname: String,
+
+    /// Requests whose path begins with it, at whole segments; the longest one wins.
+    #[serde(default = "root_path")]
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = "^/([^/?#]+(/[^/?#]+)*)?$")
+    )]
+    pub path_prefix: String,
+
+    /// Who answers.
+    pub backend: Backend,
+
+    /// Who may pass.
+    #[serde(default)]
+    pub access: Access,
+
+    /// Plain HTTP is answered too, instead of being redirected to HTTPS.
+    #[serde(default)]
+    pub plain_http: bool,
+
+    /// How long things may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+
+    /// The largest request body.
+    #[serde(default = "default_body_limit")]
+    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
+    pub body_limit: String,
+}
+
+fn root_path() -> String {
+    "/".to_owned()
+}
+
+fn default_body_limit() -> String {
+    "100Mi".to_owned()
+}
+
+/// A Service in the Route's own namespace.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// Name of the Service.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub service: String,
+    /// Port of the Service.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// What is spoken there.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// Who may pass.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Members of the organization that are signed in.
+    Members,
+    /// Its admins.
+    Admins,
+}
+
+/// How long things may take, in seconds.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// Until the backend begins its answer.
+    #[serde(default = "default_response_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub response_seconds: u32,
+    /// Without a byte in either direction, once an answer or an upgraded connection has begun.
+    #[serde(default = "default_idle_seconds")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub idle_seconds: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            response_seconds: default_response_seconds(),
+            idle_seconds: default_idle_seconds(),
+        }
+    }
+}
+
+fn default_response_seconds() -> u32 {
+    120
+}
+
+fn default_idle_seconds() -> u32 {
+    300
+}
+
+/// What the operator found.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`: the hostname is held by this Route's namespace, and the gateway serves it.
+    /// `BackendReady`: requests are answered; otherwise reason and message are shown to the visitor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+}

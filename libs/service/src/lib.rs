@@ -1,0 +1,19 @@
+//! What every program of ours does around its own work: logs, health, metrics, shutdown.
+//!
+//! Not for business logic, and not a framework: a program calls these parts in the order it likes.
+//!
+//! ```text
+//! main ── telemetry::init(&args.log) ──> LogFilter ─┐
+//!      ── Readiness, Liveness (set by the work) ────┼──> admin::serve: /healthz /readyz /metrics
+//!      ── prometheus Registry (filled by the work) ─┘                  PUT /log-level
+//!      ── shutdown::signal() ──> CancellationToken, handed to all of them
+//! ```
+
+pub mod admin;
+pub mod health;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use admin::Admin;
+pub use health::{Check, Liveness, Readiness};
+pub use telemetry::{LogArgs, LogFilter};

@@ -1,0 +1,88 @@
+//! What an instance becomes: one builder per Kubernetes kind. Nothing here can fail; what could
+//! go wrong has gone wrong in `check.rs`.
+
+mod account;
+mod budget;
+mod database;
+mod jobs;
+mod metadata;
+mod network;
+mod pod;
+mod routes;
+mod secrets;
+mod services;
+mod storage;
+mod workload;
+
+use crds::Route;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    batch::v1::{CronJob, Job},
+    core::v1::{PersistentVolumeClaim, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+use serde::Serialize;
+
+pub use metadata::{COMPONENT_DATABASE, COMPONENT_JOB, COMPONENT_WEB, HOST_ANNOTATION};
+pub use secrets::SecretWish;
+
+use crate::check::Wish;
+
+/// Everything that an instance consists of. Applying it destructures this without `..`, so that a
+/// kind which nobody applies does not compile.
+#[derive(Clone, Debug, Serialize)]
+pub struct DesiredState {
+    /// Secrets to be generated where they do not exist; never changed and never pruned.
+    pub secrets: Vec<SecretWish>,
+    /// The pods' identity, which has no rights and no token.
+    pub account: ServiceAccount,
+    /// Volumes; never pruned.
+    pub volumes: Vec<PersistentVolumeClaim>,
+    /// Who may talk to whom.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// Stable names for pods.
+    pub services: Vec<Service>,
+    /// The database.
+    pub database: Option<StatefulSet>,
+    /// The app; not there until it is installed.
+    pub workload: Option<Deployment>,
+    /// The install or upgrade job that must end well first.
+    pub jobs: Vec<Job>,
+    /// What runs on a schedule.
+    pub cron_jobs: Vec<CronJob>,
+    /// How many pods may be moved at once.
+    pub budgets: Vec<PodDisruptionBudget>,
+    /// The hostnames under which it answers.
+    pub routes: Vec<Route>,
+    /// The default host.
+    pub host: String,
+    /// The default address.
+    pub url: String,
+    /// The version that is installed once the workload is in place.
+    pub version: Option<String>,
+    /// The size's limits in words, for messages about them.
+    pub memory_limit: String,
+}
+
+/// Builds all objects of a wish.
+#[must_use]
+pub fn build(wish: &Wish<'_>) -> DesiredState {
+    DesiredState {
+        secrets: secrets::build(wish),
+        account: account::build(wish),
+        volumes: storage::build(wish),
+        network_policies: network::build(wish),
+        services: services::build(wish),
+        database: database::build(wish),
+        workload: workload::build(wish),
+        jobs: jobs::build_rollout(wish).into_iter().collect(),
+        cron_jobs: jobs::build_periodic(wish),
+        budgets: budget::build(wish).into_iter().collect(),
+        routes: routes::build(wish),
+        host: wish.host.clone(),
+        url: crate::check::url(&wish.host, wish.context.platform.https_port),
+        version: wish.rollout.installed().map(str::to_owned),
+        memory_limit: wish.size.limits.memory.clone(),
+    }
+}

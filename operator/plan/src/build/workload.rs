@@ -1,0 +1,141 @@
+//! The app itself: a Deployment with probes and a restricted security context.
+
+use crds::{app_definition::Access, labels};
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            Affinity, Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler,
+            PodAffinity, PodAffinityTerm, PodSpec, PodTemplateSpec, Probe, SleepAction,
+        },
+    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+
+use super::{
+    metadata::{self, COMPONENT_WEB},
+    pod::{self, User},
+};
+use crate::check::Wish;
+
+/// Seconds that a pod which is going away still answers, so that every node has stopped sending
+/// to it before it stops.
+const DRAIN_SECONDS: i64 = 3;
+
+/// Seconds for requests under way to end.
+const SHUTDOWN_SECONDS: i64 = 30;
+
+pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
+    let serving = wish.rollout.serving.as_ref()?;
+    let user = User::of_app(wish);
+    let (volumes, mounts) = pod::app_volumes(wish, true);
+    let container = Container {
+        name: "app".to_owned(),
+        image: Some(pod::image(wish, &serving.image)),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        env: Some(pod::environment(wish)),
+        ports: Some(vec![ContainerPort {
+            name: Some("http".to_owned()),
+            container_port: wish.definition.port.number,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(pod::resources(&wish.size.requests, &wish.size.limits)),
+        security_context: Some(user.container()),
+        startup_probe: Some(probe(wish, 1, wish.definition.health.startup_seconds)),
+        readiness_probe: Some(probe(wish, 5, 2)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction {
+                    seconds: DRAIN_SECONDS,
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        volume_mounts: Some(mounts),
+        // No liveness probe on health: it is false while the database is away, and restarting the
+        // app then would make that worse. A process that ends is restarted anyway.
+        ..Container::default()
+    };
+    let replicas = wish.instance.spec.replicas.unwrap_or(1);
+    let mut template_labels = metadata::labels(wish, COMPONENT_WEB);
+    template_labels.insert(labels::APP_VERSION.to_owned(), serving.version.clone());
+    Some(Deployment {
+        metadata: metadata::owned(wish, wish.name.clone(), COMPONENT_WEB),
+        spec: Some(DeploymentSpec {
+            replicas: Some(if wish.instance.spec.stopped {
+                0
+            } else {
+                replicas
+            }),
+            selector: metadata::label_selector(wish, COMPONENT_WEB),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            progress_deadline_seconds: Some(wish.definition.health.startup_seconds + 60),
+            revision_history_limit: Some(2),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(template_labels),
+                    annotations: pod::restart_annotations(wish),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(PodSpec {
+                    service_account_name: Some(wish.name.clone()),
+                    automount_service_account_token: Some(false),
+                    // The variables that Kubernetes adds for each Service confuse apps that read
+                    // DATABASE_PORT and the like.
+                    enable_service_links: Some(false),
+                    security_context: Some(user.pod()),
+                    termination_grace_period_seconds: Some(SHUTDOWN_SECONDS + DRAIN_SECONDS),
+                    affinity: affinity(wish),
+                    containers: vec![container],
+                    volumes: Some(volumes),
+                    ..PodSpec::default()
+                }),
+            },
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    })
+}
+
+/// Pods that share a volume which only one node can mount must be on one node, or the second one
+/// of a rolling update waits for ever.
+fn affinity(wish: &Wish<'_>) -> Option<Affinity> {
+    let shares_a_node = wish
+        .definition
+        .volumes
+        .iter()
+        .any(|volume| volume.access == Access::ReadWriteOnce);
+    shares_a_node.then(|| Affinity {
+        pod_affinity: Some(PodAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
+                label_selector: Some(metadata::label_selector(wish, COMPONENT_WEB)),
+                topology_key: "kubernetes.io/hostname".to_owned(),
+                ..PodAffinityTerm::default()
+            }]),
+            ..PodAffinity::default()
+        }),
+        ..Affinity::default()
+    })
+}
+
+fn probe(wish: &Wish<'_>, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(wish.definition.health.path.clone()),
+            port: IntOrString::String("http".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        failure_threshold: Some(failure_threshold),
+        timeout_seconds: Some(5),
+        ..Probe::default()
+    }
+}

@@ -1,0 +1,404 @@
+//! May this wish be granted? Small checks, each named after the fact it looks for; the first
+//! violation is the answer. What comes out is a wish in which nothing can be missing any more, so
+//! that building objects from it cannot fail.
+
+use std::collections::BTreeMap;
+
+use crds::{
+    AppDefinition, AppDefinitionSpec, AppInstance,
+    app_definition::{Engine, SecurityException, Size},
+    labels,
+    organization::PodSecurity,
+    quantity,
+};
+use kube_core::ResourceExt;
+
+use crate::{
+    Context, Rejection, definition, engine, names,
+    rollout::{self, Rollout},
+    template::Values,
+};
+
+/// A wish that can be granted, with everything that it refers to looked up.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// The instance's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID, for owner references.
+    pub uid: String,
+    /// The definition's name.
+    pub app: String,
+    /// The object itself.
+    pub instance: &'a AppInstance,
+    /// What the app is.
+    pub definition: &'a AppDefinitionSpec,
+    /// Facts around it.
+    pub context: &'a Context<'a>,
+    /// The size ordered.
+    pub size: &'a Size,
+    /// Which version runs, and what is to be done about it.
+    pub rollout: Rollout,
+    /// The default host.
+    pub host: String,
+    /// Environment of pods and jobs: name to text or secret.
+    pub environment: Vec<(String, Variable)>,
+    /// Size of each volume by the definition's name for it; `database` for the database's.
+    pub storage: BTreeMap<String, String>,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// This text.
+    Text(String),
+    /// This key of this Secret.
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// Key in it.
+        key: &'static str,
+    },
+}
+
+/// The key under which a generated secret lies in its Secret; the database's are
+/// [`DATABASE_PASSWORD_KEY`] and `root-password`.
+pub const SECRET_KEY: &str = "value";
+/// The key of the database user's password.
+pub const DATABASE_PASSWORD_KEY: &str = "password";
+/// The key of the database superuser's password.
+pub const DATABASE_ROOT_PASSWORD_KEY: &str = "root-password";
+/// The name of the database's volume in `spec.storage`.
+pub const DATABASE_VOLUME: &str = "database";
+
+/// Checks a wish and looks up what it refers to.
+///
+/// # Errors
+/// The first fact that stands against it.
+pub fn check<'a>(
+    instance: &'a AppInstance,
+    definition: Option<&'a AppDefinition>,
+    context: &'a Context<'a>,
+) -> Result<Wish<'a>, Rejection> {
+    let namespace = instance.namespace().unwrap_or_default();
+    let organization =
+        context
+            .organization
+            .as_ref()
+            .ok_or_else(|| Rejection::NotInAnOrganization {
+                namespace: namespace.clone(),
+            })?;
+    let app = instance.spec.app.clone();
+    let spec = &definition
+        .ok_or_else(|| Rejection::UnknownApp { app: app.clone() })?
+        .spec;
+    definition_is_sound(&app, spec)?;
+    pod_security_allows(&app, spec, &organization.name, organization.pod_security)?;
+    database_image_is_known(spec, context)?;
+    let size = size_is_known(&app, spec, instance.spec.size.as_deref())?;
+    replicas_are_possible(&app, spec, instance.spec.replicas)?;
+    let rollout = rollout::decide(instance, spec, context.observed)?;
+    let storage = storage_is_possible(&app, spec, instance, context)?;
+    domains_are_the_customers(instance, &context.platform.zone)?;
+    secrets_are_not_lost(instance, spec, &namespace, context)?;
+    let host = default_host(instance, context);
+    let environment = environment(instance, &app, spec, &host, context, &organization.name)?;
+    Ok(Wish {
+        name: instance.name_any(),
+        namespace,
+        uid: instance.uid().unwrap_or_default(),
+        app,
+        instance,
+        definition: spec,
+        context,
+        size,
+        rollout,
+        host,
+        environment,
+        storage,
+    })
+}
+
+fn definition_is_sound(app: &str, spec: &AppDefinitionSpec) -> Result<(), Rejection> {
+    match definition::problems(spec).first() {
+        Some(problem) => Err(Rejection::DefinitionInvalid {
+            app: app.to_owned(),
+            problem: problem.to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn pod_security_allows(
+    app: &str,
+    spec: &AppDefinitionSpec,
+    organization: &str,
+    pod_security: PodSecurity,
+) -> Result<(), Rejection> {
+    if spec
+        .security
+        .exceptions
+        .contains(&SecurityException::RootUser)
+        && pod_security == PodSecurity::Restricted
+    {
+        return Err(Rejection::PodSecurityForbids {
+            app: app.to_owned(),
+            organization: organization.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn database_image_is_known(
+    spec: &AppDefinitionSpec,
+    context: &Context<'_>,
+) -> Result<(), Rejection> {
+    match engine::facts(spec.database.engine) {
+        Some(facts)
+            if !context
+                .platform
+                .database_images
+                .contains_key(&spec.database.engine) =>
+        {
+            Err(Rejection::NoDatabaseImage {
+                engine: facts.name.to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn size_is_known<'a>(
+    app: &str,
+    spec: &'a AppDefinitionSpec,
+    size: Option<&str>,
+) -> Result<&'a Size, Rejection> {
+    spec.size(size).ok_or_else(|| Rejection::UnknownSize {
+        app: app.to_owned(),
+        size: size.unwrap_or_default().to_owned(),
+        known: list(spec.sizes.iter().map(|s| s.name.as_str())),
+    })
+}
+
+fn replicas_are_possible(
+    app: &str,
+    spec: &AppDefinitionSpec,
+    replicas: Option<i32>,
+) -> Result<(), Rejection> {
+    match spec.max_replicas {
+        Some(most) if replicas.unwrap_or(1) > most => Err(Rejection::TooManyReplicas {
+            app: app.to_owned(),
+            most,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn storage_is_possible(
+    app: &str,
+    spec: &AppDefinitionSpec,
+    instance: &AppInstance,
+    context: &Context<'_>,
+) -> Result<BTreeMap<String, String>, Rejection> {
+    let mut sizes: BTreeMap<String, String> = spec
+        .volumes
+        .iter()
+        .map(|v| (v.name.clone(), v.size.clone()))
+        .collect();
+    if spec.database.engine != Engine::None {
+        sizes.insert(DATABASE_VOLUME.to_owned(), spec.database.size.clone());
+    }
+    for (name, asked) in &instance.spec.storage {
+        let Some(size) = sizes.get_mut(name) else {
+            return Err(Rejection::UnknownVolume {
+                app: app.to_owned(),
+                name: name.clone(),
+                known: list(sizes.keys().map(String::as_str)),
+            });
+        };
+        asked.clone_into(size);
+    }
+    for (name, asked) in &mut sizes {
+        let Some(seen) = context.observed.volumes.get(name) else {
+            continue;
+        };
+        if quantity::compare(asked, &seen.requested).is_some_and(std::cmp::Ordering::is_lt) {
+            if instance.spec.storage.contains_key(name) {
+                return Err(Rejection::StorageCannotShrink {
+                    name: name.clone(),
+                    present: seen.requested.clone(),
+                    asked: asked.clone(),
+                });
+            }
+            // The definition's default became smaller: that is about new instances.
+            seen.requested.clone_into(asked);
+        }
+    }
+    Ok(sizes)
+}
+
+fn domains_are_the_customers(instance: &AppInstance, zone: &str) -> Result<(), Rejection> {
+    let suffix = format!(".{zone}");
+    match instance
+        .spec
+        .domains
+        .iter()
+        .find(|d| *d == zone || d.ends_with(&suffix))
+    {
+        Some(hostname) => Err(Rejection::DomainUnderPlatformZone {
+            hostname: hostname.clone(),
+            zone: zone.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A generated Secret that existed and is gone is not silently replaced: what it protects, such as
+/// a database or encrypted data, would be locked for ever.
+fn secrets_are_not_lost(
+    instance: &AppInstance,
+    spec: &AppDefinitionSpec,
+    namespace: &str,
+    context: &Context<'_>,
+) -> Result<(), Rejection> {
+    let name = instance.name_any();
+    let generated = instance
+        .status
+        .as_ref()
+        .map(|s| s.secrets.as_slice())
+        .unwrap_or_default();
+    let forgiven = instance.annotations().get(labels::REGENERATE_SECRET);
+    let wanted = secret_names(&name, spec);
+    let lost: Vec<&str> = generated
+        .iter()
+        .map(String::as_str)
+        .filter(|secret| wanted.iter().any(|w| w == secret))
+        .filter(|secret| !context.observed.secrets.contains(*secret))
+        .filter(|secret| !forgiven.is_some_and(|list| list.split(',').any(|f| f.trim() == *secret)))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(Rejection::SecretMissing {
+        names: lost.join(","),
+        instance: name,
+        namespace: namespace.to_owned(),
+    })
+}
+
+/// Names of all generated Secrets of an instance.
+pub(crate) fn secret_names(instance: &str, spec: &AppDefinitionSpec) -> Vec<String> {
+    let database = (spec.database.engine != Engine::None).then(|| names::database(instance));
+    spec.secrets
+        .iter()
+        .map(|s| names::secret(instance, &s.name))
+        .chain(database)
+        .collect()
+}
+
+/// The default host, once given, stays: from status, else as found on children that were kept.
+fn default_host(instance: &AppInstance, context: &Context<'_>) -> String {
+    instance
+        .status
+        .as_ref()
+        .and_then(|status| status.host.clone())
+        .or_else(|| context.observed.host.clone())
+        .unwrap_or_else(|| {
+            names::default_host(
+                &instance.name_any(),
+                context.host_token,
+                &context.platform.zone,
+            )
+        })
+}
+
+/// The address that people use: with the port where it is not HTTPS's own.
+#[must_use]
+pub fn url(host: &str, https_port: u16) -> String {
+    if https_port == 443 {
+        format!("https://{host}")
+    } else {
+        format!("https://{host}:{https_port}")
+    }
+}
+
+fn environment(
+    instance: &AppInstance,
+    app: &str,
+    spec: &AppDefinitionSpec,
+    host: &str,
+    context: &Context<'_>,
+    organization: &str,
+) -> Result<Vec<(String, Variable)>, Rejection> {
+    let name = instance.name_any();
+    let mut values = Values::default();
+    values.set("instance.name", &name);
+    values.set("instance.host", host);
+    values.set("instance.url", url(host, context.platform.https_port));
+    values.set("organization.name", organization);
+    if let Some(facts) = engine::facts(spec.database.engine) {
+        values.set("database.host", names::database(&name));
+        values.set("database.port", facts.port.to_string());
+        values.set("database.name", engine::DATABASE);
+        values.set("database.user", engine::DATABASE);
+    }
+    for setting in &spec.settings {
+        values.set(format!("settings.{}", setting.name), &setting.default);
+    }
+    for (key, value) in &instance.spec.settings {
+        let setting = spec
+            .settings
+            .iter()
+            .find(|s| s.name == *key)
+            .ok_or_else(|| Rejection::UnknownSetting {
+                app: app.to_owned(),
+                name: key.clone(),
+                known: list(spec.settings.iter().map(|s| s.name.as_str())),
+            })?;
+        if let Some(pattern) = &setting.pattern
+            && !definition::whole_match(pattern).is_ok_and(|regex| regex.is_match(value))
+        {
+            return Err(Rejection::InvalidSetting {
+                name: key.clone(),
+                pattern: pattern.clone(),
+            });
+        }
+        values.set(format!("settings.{key}"), value);
+    }
+    spec.env
+        .iter()
+        .map(|variable| {
+            let value = match (&variable.value, &variable.secret) {
+                (_, Some(secret)) if secret == "database-password" => Variable::Secret {
+                    name: names::database(&name),
+                    key: DATABASE_PASSWORD_KEY,
+                },
+                (_, Some(secret)) => Variable::Secret {
+                    name: names::secret(&name, secret),
+                    key: SECRET_KEY,
+                },
+                (Some(template), None) => {
+                    Variable::Text(values.render(template).map_err(|error| {
+                        Rejection::DefinitionInvalid {
+                            app: app.to_owned(),
+                            problem: format!("env {}: {error}", variable.name),
+                        }
+                    })?)
+                }
+                (None, None) => Variable::Text(String::new()),
+            };
+            Ok((variable.name.clone(), value))
+        })
+        .collect()
+}
+
+/// `a, b and c`, or `none`.
+pub(crate) fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let items: Vec<&str> = items.collect();
+    match items.as_slice() {
+        [] => "none".to_owned(),
+        [only] => (*only).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}

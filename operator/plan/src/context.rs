@@ -1,0 +1,139 @@
+//! What a plan depends on beside the wish itself: facts of the platform, of the organization, and
+//! what was seen of the instance's children.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::{app_definition::Engine, condition::Condition, organization::PodSecurity};
+use jiff::Timestamp;
+
+/// Facts of the platform, from the operator's configuration.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// The zone under which every instance gets its default host, such as `tutti.localhost`.
+    pub zone: String,
+    /// The port at which browsers reach the gateway by HTTPS; part of addresses unless 443.
+    pub https_port: u16,
+    /// Registry and path for images that name no registry host, such as `localhost:5000/tutti`.
+    pub image_registry: Option<String>,
+    /// Image name per engine, without tag.
+    pub database_images: BTreeMap<Engine, String>,
+    /// Namespace of the gateway's pods.
+    pub gateway_namespace: String,
+    /// Labels of the gateway's pods.
+    pub gateway_labels: BTreeMap<String, String>,
+    /// Storage class of volumes; the cluster's default when not set.
+    pub storage_class: Option<String>,
+}
+
+/// What a plan depends on beside instance and definition.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// Facts of the platform.
+    pub platform: &'a Platform,
+    /// The organization that the namespace belongs to; `None` when it belongs to none.
+    pub organization: Option<OrganizationFacts>,
+    /// What was seen of the instance's children.
+    pub observed: &'a Observed,
+    /// Random letters and digits for a default host, used only when none was ever given.
+    pub host_token: &'a str,
+}
+
+/// What matters of an Organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationFacts {
+    /// Its name, also that of the namespace.
+    pub name: String,
+    /// Which pods its namespace admits.
+    pub pod_security: PodSecurity,
+}
+
+/// What was seen of an instance's children: the part that decisions depend on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Names of the generated Secrets that exist.
+    pub secrets: BTreeSet<String>,
+    /// A default host found on children, when status does not tell.
+    pub host: Option<String>,
+    /// Version of the data found on retained volumes, when status does not tell.
+    pub data_version: Option<String>,
+    /// Volumes by the definition's name for them.
+    pub volumes: BTreeMap<String, VolumeSeen>,
+    /// Install and upgrade jobs by object name.
+    pub jobs: BTreeMap<String, JobSeen>,
+    /// The database's StatefulSet.
+    pub database: Option<WorkloadSeen>,
+    /// The app's Deployment.
+    pub workload: Option<WorkloadSeen>,
+    /// Pods of the instance.
+    pub pods: Vec<PodSeen>,
+    /// Routes of the instance by hostname.
+    pub routes: BTreeMap<String, Vec<Condition>>,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeSeen {
+    /// The size that it was asked for.
+    pub requested: String,
+    /// `Pending`, `Bound` or `Lost`.
+    pub phase: String,
+    /// Somebody deletes it.
+    pub is_deleting: bool,
+}
+
+/// A Job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobSeen {
+    /// It has ended well.
+    pub succeeded: bool,
+    /// It has failed for good, and why.
+    pub failed: Option<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+}
+
+/// A Deployment or StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadSeen {
+    /// Its controller has seen the latest generation.
+    pub is_current: bool,
+    /// Pods wished.
+    pub wished: i32,
+    /// Pods there are.
+    pub replicas: i32,
+    /// Pods of the latest template that are ready.
+    pub updated: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Why pods cannot be created, in Kubernetes' words.
+    pub failure: Option<String>,
+    /// The image of its first container.
+    pub image: String,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its name.
+    pub name: String,
+    /// `web`, `database` or `job`.
+    pub component: String,
+    /// It answers.
+    pub is_ready: bool,
+    /// It is going away.
+    pub is_deleting: bool,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Why no node takes it.
+    pub unschedulable: Option<String>,
+    /// Why its container waits: reason and message.
+    pub waiting: Option<(String, String)>,
+    /// How its container ended last: reason and exit code.
+    pub terminated: Option<(String, i32)>,
+    /// How often its container was restarted.
+    pub restarts: i32,
+    /// The last line of its log, where somebody looked.
+    pub last_log_line: Option<String>,
+    /// It was evicted, and why.
+    pub evicted: Option<String>,
+}

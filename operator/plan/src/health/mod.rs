@@ -1,0 +1,363 @@
+//! What is true of an instance, in words: conditions, what its visitors are told, and when to
+//! look again.
+//!
+//! Each part (secrets, storage, database, workload, routes) is judged by itself into a
+//! [`Finding`]; `Ready` is the first that is not well, or the good news. A finding that waits says
+//! until when; one that is stuck names the mend.
+
+mod database;
+mod jobs;
+mod pods;
+pub use pods::wants_log;
+mod routes;
+mod storage;
+mod workload;
+
+use crds::{
+    AppInstance,
+    condition::{self, Condition, Time},
+};
+use jiff::Timestamp;
+
+use crate::{DesiredState, Observed, Rejection};
+
+/// How something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Well, on its way, or stuck.
+    pub state: State,
+    /// The fact, in CamelCase.
+    pub reason: &'static str,
+    /// For a person: the fact and, when stuck, the mend.
+    pub message: String,
+}
+
+/// Well, on its way, or stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As it was wished.
+    Well,
+    /// It will end by itself, well or not, by this time if one is known.
+    OnItsWay(Option<Timestamp>),
+    /// Not running, as its owner wished.
+    AtRest,
+    /// Nothing will change until somebody does something.
+    Stuck,
+}
+
+impl Finding {
+    fn well(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            state: State::Well,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    fn on_its_way(
+        reason: &'static str,
+        message: impl Into<String>,
+        until: Option<Timestamp>,
+    ) -> Self {
+        let mut message = message.into();
+        if let Some(until) = until {
+            message = format!(
+                "{message}; it is given until {}",
+                until.strftime("%H:%M:%S UTC")
+            );
+        }
+        Self {
+            state: State::OnItsWay(until),
+            reason,
+            message,
+        }
+    }
+
+    /// Not as an app usually is, but as its owner wished: neither on its way nor in trouble.
+    fn at_rest(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            state: State::AtRest,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    fn stuck(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            state: State::Stuck,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// Something that the API server refused, and which part it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The condition that it belongs to, such as [`condition::STORAGE_READY`].
+    pub part: &'static str,
+    /// The fact, in CamelCase.
+    pub reason: &'static str,
+    /// The fact in words, and the mend.
+    pub message: String,
+}
+
+/// What to write into status, and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// All conditions, `Ready` first.
+    pub conditions: Vec<Condition>,
+    /// What the gateway tells visitors: the condition `BackendReady` of the instance's Routes.
+    pub backend: Finding,
+    /// When the report changes by itself.
+    pub look_again: Option<Timestamp>,
+}
+
+/// Names of our parts in the order in which trouble is reported: what is further down usually
+/// suffers from what is further up.
+const PARTS: [&str; 5] = [
+    condition::SECRETS_READY,
+    condition::STORAGE_READY,
+    condition::DATABASE_READY,
+    condition::WORKLOAD_READY,
+    condition::ROUTE_READY,
+];
+
+/// Judges an instance.
+#[must_use]
+pub fn report(
+    instance: &AppInstance,
+    plan: Result<&DesiredState, &Rejection>,
+    observed: &Observed,
+    refusals: &[Refusal],
+    now: Timestamp,
+) -> Report {
+    let mut findings: Vec<(&'static str, Finding)> = Vec::new();
+    let ready = match plan {
+        Err(rejection) => Finding::stuck(rejection.reason(), rejection.to_string()),
+        Ok(desired) => {
+            findings = judge_parts(instance, desired, observed, refusals, now);
+            ready(instance, desired, &findings)
+        }
+    };
+    let backend = backend(instance, &ready, observed);
+    let look_again = findings
+        .iter()
+        .filter_map(|(_, finding)| match finding.state {
+            State::OnItsWay(until) => until,
+            _ => None,
+        })
+        .filter(|until| *until > now)
+        .min();
+    let conditions = conditions(instance, &ready, &findings, now);
+    Report {
+        conditions,
+        backend,
+        look_again,
+    }
+}
+
+fn judge_parts(
+    instance: &AppInstance,
+    desired: &DesiredState,
+    observed: &Observed,
+    refusals: &[Refusal],
+    now: Timestamp,
+) -> Vec<(&'static str, Finding)> {
+    let judged = [
+        (condition::SECRETS_READY, secrets(desired)),
+        (condition::STORAGE_READY, storage::judge(desired, observed)),
+        (
+            condition::DATABASE_READY,
+            database::judge(instance, desired, observed, now),
+        ),
+        (
+            condition::WORKLOAD_READY,
+            workload::judge(instance, desired, observed, now),
+        ),
+        (
+            condition::ROUTE_READY,
+            Some(routes::judge(desired, observed)),
+        ),
+    ];
+    PARTS
+        .iter()
+        .filter_map(|part| {
+            if let Some(refusal) = refusals.iter().find(|refusal| refusal.part == *part) {
+                return Some((
+                    *part,
+                    Finding::stuck(refusal.reason, refusal.message.clone()),
+                ));
+            }
+            let (_, finding) = judged.iter().find(|(name, _)| name == part)?;
+            finding.clone().map(|finding| (*part, finding))
+        })
+        .collect()
+}
+
+fn secrets(desired: &DesiredState) -> Option<Finding> {
+    // Lost ones are a rejection; those that are wished and new are made in the same pass.
+    (!desired.secrets.is_empty()).then(|| {
+        Finding::well(
+            "Generated",
+            format!(
+                "{} generated, and kept",
+                count(desired.secrets.len(), "secret")
+            ),
+        )
+    })
+}
+
+fn ready(
+    instance: &AppInstance,
+    desired: &DesiredState,
+    findings: &[(&'static str, Finding)],
+) -> Finding {
+    if let Some((_, stuck)) = findings.iter().find(|(_, f)| f.state == State::Stuck) {
+        return stuck.clone();
+    }
+    if instance.spec.stopped {
+        let stopping = findings
+            .iter()
+            .find(|(_, f)| matches!(f.state, State::OnItsWay(_)));
+        return stopping.map_or_else(
+            || {
+                Finding::at_rest(
+                    "Stopped",
+                    "stopped on request; set spec.stopped to false to start it",
+                )
+            },
+            |(_, finding)| finding.clone(),
+        );
+    }
+    if let Some((_, waiting)) = findings.iter().find(|(_, f)| f.state != State::Well) {
+        return waiting.clone();
+    }
+    let version = desired.version.as_deref().unwrap_or_default();
+    Finding::well(
+        "Running",
+        format!("{} {version} answers at {}", instance.spec.app, desired.url),
+    )
+}
+
+/// What visitors are told. It leaves out log lines, object names and limits: those are for the
+/// owner, who reads them on the object.
+fn backend(instance: &AppInstance, ready: &Finding, observed: &Observed) -> Finding {
+    let answers = observed
+        .workload
+        .as_ref()
+        .is_some_and(|workload| workload.ready > 0);
+    if instance.spec.stopped {
+        return Finding::at_rest("Stopped", "This site has been stopped by its owner.");
+    }
+    if answers {
+        return Finding::well("Answering", "Requests are answered.");
+    }
+    match ready.state {
+        State::Stuck => Finding::stuck(
+            ready.reason,
+            "This site cannot start at the moment. Its owner finds the reason on the object.",
+        ),
+        _ => Finding::on_its_way("Starting", "This site is starting.", None),
+    }
+}
+
+fn conditions(
+    instance: &AppInstance,
+    ready: &Finding,
+    findings: &[(&'static str, Finding)],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions = vec![condition(instance, condition::READY, ready, now)];
+    conditions.extend(
+        findings
+            .iter()
+            .map(|(part, finding)| condition(instance, part, finding, now)),
+    );
+    // kstatus reads these two when they are there, so that they are only there when true. An
+    // instance that was stopped on request is neither.
+    match ready.state {
+        State::OnItsWay(_) => conditions.push(truth(instance, condition::RECONCILING, ready, now)),
+        State::Stuck => conditions.push(truth(instance, condition::STALLED, ready, now)),
+        State::Well | State::AtRest => {}
+    }
+    conditions
+}
+
+fn condition(instance: &AppInstance, type_: &str, finding: &Finding, now: Timestamp) -> Condition {
+    let previous = instance
+        .status
+        .as_ref()
+        .map(|s| s.conditions.as_slice())
+        .unwrap_or_default();
+    let status = if finding.state == State::Well {
+        "True"
+    } else {
+        "False"
+    };
+    make(
+        previous,
+        type_,
+        status,
+        finding,
+        instance.metadata.generation,
+        now,
+    )
+}
+
+fn truth(instance: &AppInstance, type_: &str, finding: &Finding, now: Timestamp) -> Condition {
+    let previous = instance
+        .status
+        .as_ref()
+        .map(|s| s.conditions.as_slice())
+        .unwrap_or_default();
+    make(
+        previous,
+        type_,
+        "True",
+        finding,
+        instance.metadata.generation,
+        now,
+    )
+}
+
+/// A condition whose transition time is kept while its status stays.
+#[must_use]
+pub fn make(
+    previous: &[Condition],
+    type_: &str,
+    status: &str,
+    finding: &Finding,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
+    let since = condition::find(previous, type_)
+        .filter(|before| before.status == status)
+        .map_or(Time(now), |before| before.last_transition_time.clone());
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: finding.reason.to_owned(),
+        message: finding.message.clone(),
+        observed_generation: generation,
+        last_transition_time: since,
+    }
+}
+
+/// `1 secret`, `2 secrets`.
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+/// When something that was created then is given up.
+fn deadline(created: Option<Timestamp>, seconds: i64) -> Option<Timestamp> {
+    created.and_then(|created| {
+        created
+            .checked_add(jiff::SignedDuration::from_secs(seconds))
+            .ok()
+    })
+}

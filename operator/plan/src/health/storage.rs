@@ -1,0 +1,60 @@
+//! How the volumes stand.
+
+use crds::quantity;
+
+use super::{Finding, count};
+use crate::{DesiredState, Observed};
+
+pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
+    if desired.volumes.is_empty() {
+        return None;
+    }
+    let mut growing = None;
+    for claim in &desired.volumes {
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        let Some((short, seen)) = observed
+            .volumes
+            .iter()
+            .find(|(short, _)| name.ends_with(&format!("-{short}")))
+        else {
+            return Some(Finding::on_its_way(
+                "VolumeBeingMade",
+                format!("volume {name} is being made"),
+                None,
+            ));
+        };
+        if seen.is_deleting {
+            return Some(Finding::stuck(
+                "VolumeBeingDeleted",
+                format!(
+                    "somebody deleted volume {name}; it goes, with its data, when no pod uses it \
+                     any more. Back it up now"
+                ),
+            ));
+        }
+        if seen.phase == "Lost" {
+            return Some(Finding::stuck(
+                "VolumeLost",
+                format!("the storage behind volume {name} is gone; restore it from a backup"),
+            ));
+        }
+        let wished = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
+            .map_or("", |quantity| quantity.0.as_str());
+        if quantity::compare(&seen.requested, wished).is_some_and(std::cmp::Ordering::is_lt) {
+            growing = Some(format!(
+                "volume {short} grows from {} to {wished}",
+                seen.requested
+            ));
+        }
+    }
+    Some(match growing {
+        Some(message) => Finding::on_its_way("Growing", message, None),
+        None => Finding::well(
+            "Kept",
+            format!("{} as wished", count(desired.volumes.len(), "volume")),
+        ),
+    })
+}

@@ -1,0 +1,80 @@
+//! How the app's own pods stand.
+
+use crds::AppInstance;
+use jiff::Timestamp;
+
+use super::{Finding, deadline, jobs, pods};
+use crate::{DesiredState, Observed, build::COMPONENT_WEB};
+
+pub(super) fn judge(
+    instance: &AppInstance,
+    desired: &DesiredState,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Finding> {
+    let seen = observed.workload.as_ref();
+    if instance.spec.stopped {
+        let running = seen.map_or(0, |seen| seen.replicas);
+        return Some(if running > 0 {
+            Finding::on_its_way("Stopping", "the app is shutting down", None)
+        } else {
+            Finding::at_rest("Stopped", "stopped on request")
+        });
+    }
+    if let Some(finding) = jobs::judge(desired, observed, now) {
+        return Some(finding);
+    }
+    let deployment = desired.workload.as_ref()?.spec.as_ref()?;
+    let Some(seen) = seen else {
+        return Some(Finding::on_its_way(
+            "Starting",
+            "the app is being started",
+            None,
+        ));
+    };
+    if let Some(failure) = &seen.failure {
+        return Some(pods::creation_failure(failure));
+    }
+    let wished = deployment.replicas.unwrap_or(1);
+    let is_complete = seen.is_current
+        && seen.wished == wished
+        && seen.updated >= wished
+        && seen.ready >= wished
+        && seen.replicas == wished;
+    if is_complete {
+        return Some(Finding::well(
+            "Answering",
+            format!("{wished} of {wished} pods answer"),
+        ));
+    }
+    if let Some(trouble) = pods::trouble(observed, COMPONENT_WEB, &desired.memory_limit) {
+        return Some(trouble);
+    }
+    let seconds = deployment.progress_deadline_seconds.unwrap_or(180);
+    let created = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.component == COMPONENT_WEB && !pod.is_deleting && !pod.is_ready)
+        .filter_map(|pod| pod.created)
+        .max();
+    let until = deadline(created, i64::from(seconds));
+    if until.is_some_and(|until| until <= now) {
+        return Some(Finding::stuck(
+            "AppDoesNotAnswer",
+            "the app runs but its health path does not answer as wished; its log says more: \
+             kubectl logs on its pods",
+        ));
+    }
+    Some(if seen.ready > 0 {
+        Finding::on_its_way(
+            "RollingOut",
+            format!(
+                "{} of {wished} pods are as wished; the others follow",
+                seen.updated.min(seen.ready)
+            ),
+            until,
+        )
+    } else {
+        Finding::on_its_way("Starting", "the app is starting", until)
+    })
+}

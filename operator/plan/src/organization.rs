@@ -1,0 +1,172 @@
+//! What an organization becomes: a namespace with quota, limits, a network closed in both
+//! directions and Pod Security labels.
+
+use std::collections::BTreeMap;
+
+use crds::{Organization, labels, organization::PodSecurity};
+use k8s_openapi::{
+    api::{
+        core::v1::{
+            LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
+        },
+        networking::v1::{
+            NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
+            NetworkPolicySpec,
+        },
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+use kube_core::ResourceExt;
+use serde::Serialize;
+
+/// Name of the quota, the limits and the policies in each namespace.
+pub const FENCE: &str = "tutti";
+
+/// Everything that an organization consists of.
+#[derive(Clone, Debug, Serialize)]
+pub struct DesiredOrganization {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// What it may use.
+    pub quota: ResourceQuota,
+    /// What a container may use that does not say so itself.
+    pub limits: LimitRange,
+    /// Nothing in, nothing out, but DNS.
+    pub network_policy: NetworkPolicy,
+}
+
+/// Builds all objects of an organization.
+#[must_use]
+pub fn desired(organization: &Organization) -> DesiredOrganization {
+    let name = organization.name_any();
+    DesiredOrganization {
+        namespace: namespace(&name, organization.spec.pod_security),
+        quota: quota(&name, organization),
+        limits: limits(&name),
+        network_policy: network_policy(&name),
+    }
+}
+
+/// Whether a namespace that exists may become this organization's: it says so itself. A namespace
+/// that somebody else made for something else is never taken.
+#[must_use]
+pub fn may_adopt(namespace_labels: &BTreeMap<String, String>, organization: &str) -> bool {
+    namespace_labels
+        .get(labels::ORGANIZATION)
+        .is_some_and(|owner| owner == organization)
+}
+
+fn namespace(name: &str, pod_security: PodSecurity) -> Namespace {
+    let standard = match pod_security {
+        PodSecurity::Restricted => "restricted",
+        PodSecurity::Baseline => "baseline",
+    };
+    let mut labels = BTreeMap::from([
+        (labels::ORGANIZATION.to_owned(), name.to_owned()),
+        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+    ]);
+    for mode in ["enforce", "audit", "warn"] {
+        labels.insert(
+            format!("pod-security.kubernetes.io/{mode}"),
+            standard.to_owned(),
+        );
+    }
+    Namespace {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    }
+}
+
+fn fence(namespace: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(FENCE.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        labels: Some(BTreeMap::from([(
+            labels::MANAGED_BY.to_owned(),
+            labels::MANAGER.to_owned(),
+        )])),
+        ..ObjectMeta::default()
+    }
+}
+
+fn quota(namespace: &str, organization: &Organization) -> ResourceQuota {
+    let quota = &organization.spec.quota;
+    ResourceQuota {
+        metadata: fence(namespace),
+        spec: Some(ResourceQuotaSpec {
+            hard: Some(BTreeMap::from([
+                ("requests.cpu".to_owned(), Quantity(quota.cpu.clone())),
+                ("requests.memory".to_owned(), Quantity(quota.memory.clone())),
+                (
+                    "requests.storage".to_owned(),
+                    Quantity(quota.storage.clone()),
+                ),
+                (
+                    "count/appinstances.tutti.dev".to_owned(),
+                    Quantity(quota.instances.to_string()),
+                ),
+            ])),
+            ..ResourceQuotaSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// For containers that people run by hand beside their apps, such as `kubectl debug`.
+fn limits(namespace: &str) -> LimitRange {
+    let quantities = |cpu: &str, memory: &str| {
+        Some(BTreeMap::from([
+            ("cpu".to_owned(), Quantity(cpu.to_owned())),
+            ("memory".to_owned(), Quantity(memory.to_owned())),
+        ]))
+    };
+    LimitRange {
+        metadata: fence(namespace),
+        spec: Some(LimitRangeSpec {
+            limits: vec![LimitRangeItem {
+                type_: "Container".to_owned(),
+                default: quantities("500m", "256Mi"),
+                default_request: quantities("50m", "64Mi"),
+                ..LimitRangeItem::default()
+            }],
+        }),
+    }
+}
+
+fn network_policy(namespace: &str) -> NetworkPolicy {
+    let dns = |protocol: &str| NetworkPolicyPort {
+        port: Some(IntOrString::Int(53)),
+        protocol: Some(protocol.to_owned()),
+        end_port: None,
+    };
+    let selector = |key: &str, value: &str| {
+        Some(LabelSelector {
+            match_labels: Some(BTreeMap::from([(key.to_owned(), value.to_owned())])),
+            ..LabelSelector::default()
+        })
+    };
+    NetworkPolicy {
+        metadata: fence(namespace),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector::default()),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: None,
+            egress: Some(vec![NetworkPolicyEgressRule {
+                to: Some(vec![NetworkPolicyPeer {
+                    namespace_selector: selector("kubernetes.io/metadata.name", "kube-system"),
+                    pod_selector: selector("k8s-app", "kube-dns"),
+                    ..NetworkPolicyPeer::default()
+                }]),
+                ports: Some(vec![dns("UDP"), dns("TCP")]),
+            }]),
+        }),
+    }
+}

@@ -1,0 +1,173 @@
+//! Rejection: why a wish is not granted. The person who wrote the object can fix it.
+
+/// Why a wish is not granted. The variant's name is the condition's reason; the text names the
+/// field or the fact, and the mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The namespace belongs to no Organization.
+    #[error(
+        "namespace {namespace:?} belongs to no organization; make an Organization of this name: kubectl apply an object of kind Organization named {namespace:?}"
+    )]
+    NotInAnOrganization {
+        /// The namespace.
+        namespace: String,
+    },
+    /// `spec.app` names no definition.
+    #[error("spec.app: there is no AppDefinition {app:?}; `kubectl get appdef` lists them")]
+    UnknownApp {
+        /// What was asked for.
+        app: String,
+    },
+    /// The definition contradicts itself.
+    #[error(
+        "AppDefinition {app:?} is broken: {problem}; mend the definition, nothing here needs to change"
+    )]
+    DefinitionInvalid {
+        /// The definition.
+        app: String,
+        /// The first thing found wrong, with its field.
+        problem: String,
+    },
+    /// `spec.version` names no version of the definition.
+    #[error("spec.version: {app} has no version {version:?}; it has {known}")]
+    UnknownVersion {
+        /// The app.
+        app: String,
+        /// What was asked for.
+        version: String,
+        /// What there is.
+        known: String,
+    },
+    /// The definition does not know how to get from one version to the other.
+    #[error(
+        "spec.version: {from} cannot be upgraded to {to}; {to} can be reached from {possible}. {from} goes on running"
+    )]
+    CannotUpgrade {
+        /// What is installed.
+        from: String,
+        /// What was asked for.
+        to: String,
+        /// From where one gets there.
+        possible: String,
+    },
+    /// `spec.size` names no size of the definition.
+    #[error("spec.size: {app} has no size {size:?}; it has {known}")]
+    UnknownSize {
+        /// The app.
+        app: String,
+        /// What was asked for.
+        size: String,
+        /// What there is.
+        known: String,
+    },
+    /// `spec.replicas` is more than the app can.
+    #[error("spec.replicas: {app} runs at most {most} pods at once; ask for {most} or fewer")]
+    TooManyReplicas {
+        /// The app.
+        app: String,
+        /// The definition's `maxReplicas`.
+        most: i32,
+    },
+    /// `spec.settings` names no setting of the definition.
+    #[error("spec.settings.{name}: {app} has no such setting; it has {known}")]
+    UnknownSetting {
+        /// The app.
+        app: String,
+        /// What was set.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A setting's value does not match the definition's pattern.
+    #[error("spec.settings.{name}: the value does not match {pattern}")]
+    InvalidSetting {
+        /// The setting.
+        name: String,
+        /// What it must match.
+        pattern: String,
+    },
+    /// `spec.storage` names no volume of the definition.
+    #[error("spec.storage.{name}: {app} has no such volume; it has {known}")]
+    UnknownVolume {
+        /// The app.
+        app: String,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A volume would become smaller.
+    #[error("spec.storage.{name}: volumes only grow; it has {present}, and {asked} was asked for")]
+    StorageCannotShrink {
+        /// The volume.
+        name: String,
+        /// Its present size.
+        present: String,
+        /// What was asked for.
+        asked: String,
+    },
+    /// A domain lies under the platform's own zone.
+    #[error(
+        "spec.domains: {hostname} lies under the platform's own zone {zone}, whose names are given by the platform; remove it"
+    )]
+    DomainUnderPlatformZone {
+        /// The domain.
+        hostname: String,
+        /// The zone.
+        zone: String,
+    },
+    /// The app must run as root, which the organization does not allow.
+    #[error(
+        "{app} must run as root, and organization {organization:?} does not allow that; set the organization's spec.podSecurity to baseline, or choose another app"
+    )]
+    PodSecurityForbids {
+        /// The app.
+        app: String,
+        /// The organization.
+        organization: String,
+    },
+    /// Generated secrets were lost.
+    #[error(
+        "{names} was deleted, and what was protected by it still needs it; restore it from a backup, or have it generated anew: kubectl annotate appi/{instance} -n {namespace} --overwrite tutti.dev/regenerate-secret={names}"
+    )]
+    SecretMissing {
+        /// Names of the Secrets, separated by commas.
+        names: String,
+        /// The instance.
+        instance: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// The platform has no image for the engine.
+    #[error(
+        "this platform has no image for database engine {engine}; its operator sets one in the chart's value databases.images.{engine}"
+    )]
+    NoDatabaseImage {
+        /// The engine.
+        engine: String,
+    },
+}
+
+impl Rejection {
+    /// The condition's reason.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotInAnOrganization { .. } => "NotInAnOrganization",
+            Self::UnknownApp { .. } => "UnknownApp",
+            Self::DefinitionInvalid { .. } => "DefinitionInvalid",
+            Self::UnknownVersion { .. } => "UnknownVersion",
+            Self::CannotUpgrade { .. } => "CannotUpgrade",
+            Self::UnknownSize { .. } => "UnknownSize",
+            Self::TooManyReplicas { .. } => "TooManyReplicas",
+            Self::UnknownSetting { .. } => "UnknownSetting",
+            Self::InvalidSetting { .. } => "InvalidSetting",
+            Self::UnknownVolume { .. } => "UnknownVolume",
+            Self::StorageCannotShrink { .. } => "StorageCannotShrink",
+            Self::DomainUnderPlatformZone { .. } => "DomainUnderPlatformZone",
+            Self::PodSecurityForbids { .. } => "PodSecurityForbids",
+            Self::SecretMissing { .. } => "SecretMissing",
+            Self::NoDatabaseImage { .. } => "NoDatabaseImage",
+        }
+    }
+}

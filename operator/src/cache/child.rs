@@ -1,0 +1,461 @@
+//! A child as the cache keeps it: what decisions depend on, and nothing else.
+//!
+//! Whether a child is as it was last applied is told by two facts that a metadata watch carries:
+//! the annotation `tutti.dev/plan` (the digest of what was applied) and managedFields (who else
+//! wrote to it, and when). So an unchanged child costs neither a read nor a write, and one that
+//! was edited by hand is applied again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crds::{Route, condition::Condition, labels};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        batch::v1::Job,
+        core::v1::{PersistentVolumeClaim, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
+use kube::{
+    ResourceExt,
+    core::{ObjectMeta, PartialObjectMeta},
+};
+use plan::context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen};
+
+use super::InstanceKey;
+
+/// Kinds of children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// apps/v1.
+    Deployment,
+    /// apps/v1.
+    StatefulSet,
+    /// batch/v1.
+    Job,
+    /// batch/v1.
+    CronJob,
+    /// v1.
+    Pod,
+    /// v1.
+    PersistentVolumeClaim,
+    /// v1.
+    Secret,
+    /// v1.
+    ServiceAccount,
+    /// v1.
+    Service,
+    /// networking.k8s.io/v1.
+    NetworkPolicy,
+    /// policy/v1.
+    PodDisruptionBudget,
+    /// tutti.dev.
+    Route,
+}
+
+impl Kind {
+    /// Whether one that is not planned is deleted. Never a volume or a Secret: they hold what
+    /// cannot be made again. Pods belong to their controllers.
+    #[must_use]
+    pub fn is_pruned(self) -> bool {
+        !matches!(self, Self::PersistentVolumeClaim | Self::Secret | Self::Pod)
+    }
+}
+
+/// What was applied to an object, and whether somebody wrote to it since.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// UID.
+    pub uid: String,
+    /// Kubernetes 1.35 documents that these are numbers that grow; etcd's always were.
+    pub resource_version: u64,
+    /// Digest of what was applied, as the object says itself.
+    pub plan: Option<String>,
+    /// Digest of who owns which fields, ours included.
+    pub touch: u64,
+    /// Somebody else wrote to it after us.
+    pub foreign_is_newer: bool,
+    /// [`Self::touch`] as it was in the answer to our last apply.
+    pub verified_touch: Option<u64>,
+    /// It is going away.
+    pub is_deleting: bool,
+}
+
+impl Applied {
+    /// What metadata tells.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+        let ours = entries
+            .iter()
+            .filter(|entry| is_ours(entry))
+            .filter_map(time_of)
+            .max();
+        let foreign = entries
+            .iter()
+            .filter(|entry| is_foreign(entry))
+            .filter_map(time_of)
+            .max();
+        let mut hasher = DefaultHasher::new();
+        for entry in entries
+            .iter()
+            .filter(|entry| is_ours(entry) || is_foreign(entry))
+        {
+            entry.manager.hash(&mut hasher);
+            entry.time.as_ref().map(|time| time.0).hash(&mut hasher);
+            if let Some(fields) = &entry.fields_v1 {
+                fields.0.to_string().hash(&mut hasher);
+            }
+        }
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: metadata
+                .resource_version
+                .as_deref()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default(),
+            plan: metadata
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(labels::PLAN).cloned()),
+            touch: hasher.finish(),
+            // Times are whole seconds: the same second counts as later.
+            foreign_is_newer: foreign.is_some_and(|theirs| ours.is_none_or(|ours| theirs >= ours)),
+            verified_touch: None,
+            is_deleting: metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// The same, from the answer to our own apply: as it is now, it is right.
+    #[must_use]
+    pub fn verified(metadata: &ObjectMeta) -> Self {
+        let applied = Self::of(metadata);
+        Self {
+            verified_touch: Some(applied.touch),
+            ..applied
+        }
+    }
+
+    /// Whether it is as this plan wants it, as far as anybody can tell without reading it.
+    #[must_use]
+    pub fn is_as_planned(&self, digest: &str) -> bool {
+        let untouched = match self.verified_touch {
+            Some(verified) => verified == self.touch,
+            None => !self.foreign_is_newer,
+        };
+        self.plan.as_deref() == Some(digest) && untouched && !self.is_deleting
+    }
+}
+
+fn time_of(entry: &ManagedFieldsEntry) -> Option<Timestamp> {
+    entry.time.as_ref().map(|time| time.0)
+}
+
+fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(labels::MANAGER)
+        && entry.subresource.as_deref().unwrap_or_default().is_empty()
+}
+
+/// Kubernetes' own controllers write annotations and volume names beside us; status is theirs.
+fn is_foreign(entry: &ManagedFieldsEntry) -> bool {
+    let manager = entry.manager.as_deref().unwrap_or_default();
+    entry.subresource.as_deref().unwrap_or_default().is_empty()
+        && manager != labels::MANAGER
+        && !manager.starts_with("kube-controller-manager")
+        && !manager.starts_with("kube-scheduler")
+        && !manager.starts_with("kubelet")
+}
+
+/// A child.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Child {
+    /// What was applied to it.
+    pub applied: Applied,
+    /// What it tells of itself.
+    pub seen: Seen,
+}
+
+impl std::ops::Deref for Child {
+    type Target = Applied;
+
+    fn deref(&self) -> &Applied {
+        &self.applied
+    }
+}
+
+impl std::ops::DerefMut for Child {
+    fn deref_mut(&mut self) -> &mut Applied {
+        &mut self.applied
+    }
+}
+
+/// What a child tells of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Seen {
+    /// That it is there.
+    #[default]
+    Presence,
+    /// A Deployment or StatefulSet.
+    Workload(WorkloadSeen),
+    /// A Job.
+    Job(JobSeen),
+    /// A pod, with its UID for its log.
+    Pod(PodSeen),
+    /// A volume, with what its annotations remember.
+    Volume {
+        /// The claim.
+        volume: VolumeSeen,
+        /// Default host of the instance that it was made for.
+        host: Option<String>,
+        /// Version of the data on it.
+        data_version: Option<String>,
+    },
+    /// A generated Secret, with what its annotations remember.
+    Secret {
+        /// Default host of the instance that it was made for.
+        host: Option<String>,
+    },
+    /// A Route.
+    Route {
+        /// Its hostname.
+        hostname: String,
+        /// Its conditions.
+        conditions: Vec<Condition>,
+    },
+}
+
+/// Which instance an object belongs to, by its labels.
+#[must_use]
+pub fn instance_of(metadata: &ObjectMeta) -> Option<InstanceKey> {
+    let labels = metadata.labels.as_ref()?;
+    if labels.get(labels::MANAGED_BY).map(String::as_str) != Some(labels::MANAGER) {
+        return None;
+    }
+    Some(InstanceKey {
+        namespace: metadata.namespace.clone()?,
+        name: labels.get(labels::INSTANCE)?.clone(),
+    })
+}
+
+/// What the cache keeps of an object of this type.
+pub trait Digest: ResourceExt {
+    /// The part beside metadata.
+    fn seen(&self) -> Seen;
+}
+
+impl<K> Digest for PartialObjectMeta<K>
+where
+    Self: ResourceExt,
+{
+    fn seen(&self) -> Seen {
+        let host = self
+            .annotations()
+            .get(plan::build::HOST_ANNOTATION)
+            .cloned();
+        if host.is_some() {
+            Seen::Secret { host }
+        } else {
+            Seen::Presence
+        }
+    }
+}
+
+impl Digest for Deployment {
+    fn seen(&self) -> Seen {
+        let status = self.status.clone().unwrap_or_default();
+        let failure = status
+            .conditions
+            .unwrap_or_default()
+            .into_iter()
+            .find_map(|condition| {
+                (condition.type_ == "ReplicaFailure" && condition.status == "True")
+                    .then(|| condition.message.unwrap_or_default())
+            });
+        let spec = self.spec.clone().unwrap_or_default();
+        Seen::Workload(WorkloadSeen {
+            is_current: status.observed_generation == self.metadata.generation,
+            wished: spec.replicas.unwrap_or(1),
+            replicas: status.replicas.unwrap_or_default(),
+            updated: status.updated_replicas.unwrap_or_default(),
+            ready: status.ready_replicas.unwrap_or_default(),
+            failure,
+            image: image(spec.template.spec.as_ref()),
+        })
+    }
+}
+
+impl Digest for StatefulSet {
+    fn seen(&self) -> Seen {
+        let status = self.status.clone().unwrap_or_default();
+        let spec = self.spec.clone().unwrap_or_default();
+        Seen::Workload(WorkloadSeen {
+            is_current: status.observed_generation == self.metadata.generation,
+            wished: spec.replicas.unwrap_or(1),
+            replicas: status.replicas,
+            updated: status.updated_replicas.unwrap_or_default(),
+            ready: status.ready_replicas.unwrap_or_default(),
+            // A StatefulSet says this only in events; see `trouble.rs`.
+            failure: None,
+            image: image(spec.template.spec.as_ref()),
+        })
+    }
+}
+
+fn image(pod: Option<&k8s_openapi::api::core::v1::PodSpec>) -> String {
+    pod.and_then(|pod| pod.containers.first()?.image.clone())
+        .unwrap_or_default()
+}
+
+impl Digest for Job {
+    fn seen(&self) -> Seen {
+        let conditions = self
+            .status
+            .as_ref()
+            .and_then(|s| s.conditions.as_deref())
+            .unwrap_or_default();
+        let holds = |type_: &str| {
+            conditions
+                .iter()
+                .find(|c| c.type_ == type_ && c.status == "True")
+        };
+        Seen::Job(JobSeen {
+            succeeded: holds("Complete").is_some() || holds("SuccessCriteriaMet").is_some(),
+            failed: holds("Failed")
+                .or_else(|| holds("FailureTarget"))
+                .map(|condition| {
+                    condition
+                        .message
+                        .clone()
+                        .or_else(|| condition.reason.clone())
+                        .unwrap_or_default()
+                }),
+            created: self.creation_timestamp().map(|time| time.0),
+        })
+    }
+}
+
+impl Digest for Pod {
+    fn seen(&self) -> Seen {
+        let status = self.status.clone().unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let is_true = |type_: &str| {
+            conditions
+                .iter()
+                .any(|c| c.type_ == type_ && c.status == "True")
+        };
+        let unschedulable = conditions
+            .iter()
+            .find(|c| {
+                c.type_ == "PodScheduled"
+                    && c.status == "False"
+                    && c.reason.as_deref() == Some("Unschedulable")
+            })
+            .and_then(|c| c.message.clone());
+        let container = status
+            .container_statuses
+            .unwrap_or_default()
+            .into_iter()
+            .next();
+        let state = container
+            .as_ref()
+            .and_then(|c| c.state.clone())
+            .unwrap_or_default();
+        let last = container
+            .as_ref()
+            .and_then(|c| c.last_state.clone())
+            .unwrap_or_default();
+        let terminated = state.terminated.or(last.terminated);
+        Seen::Pod(PodSeen {
+            name: self.name_any(),
+            component: self
+                .labels()
+                .get(labels::COMPONENT)
+                .cloned()
+                .unwrap_or_default(),
+            is_ready: is_true("Ready"),
+            is_deleting: self.metadata.deletion_timestamp.is_some(),
+            created: self.creation_timestamp().map(|time| time.0),
+            unschedulable,
+            waiting: state.waiting.map(|waiting| {
+                (
+                    waiting.reason.unwrap_or_default(),
+                    waiting.message.unwrap_or_default(),
+                )
+            }),
+            // A job's pod that ended well is no trouble.
+            terminated: terminated
+                .filter(|end| end.exit_code != 0)
+                .map(|end| (end.reason.unwrap_or_default(), end.exit_code)),
+            restarts: container.map_or(0, |c| c.restart_count),
+            last_log_line: None,
+            evicted: (status.reason.as_deref() == Some("Evicted"))
+                .then(|| status.message.unwrap_or_default()),
+        })
+    }
+}
+
+impl Digest for PersistentVolumeClaim {
+    fn seen(&self) -> Seen {
+        let requested = self
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
+            .map(|quantity| quantity.0.clone())
+            .unwrap_or_default();
+        let phase = self.status.as_ref().and_then(|status| status.phase.clone());
+        Seen::Volume {
+            volume: VolumeSeen {
+                requested,
+                phase: phase.unwrap_or_default(),
+                is_deleting: self.metadata.deletion_timestamp.is_some(),
+            },
+            host: self
+                .annotations()
+                .get(plan::build::HOST_ANNOTATION)
+                .cloned(),
+            data_version: self.annotations().get(labels::DATA_VERSION).cloned(),
+        }
+    }
+}
+
+impl Digest for Route {
+    fn seen(&self) -> Seen {
+        Seen::Route {
+            hostname: self.spec.hostname.clone(),
+            conditions: self
+                .status
+                .as_ref()
+                .map(|status| status.conditions.clone())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Kind {
+    /// What the API server calls it.
+    #[must_use]
+    pub fn api_resource(self) -> kube::core::ApiResource {
+        use k8s_openapi::api::{
+            batch::v1::CronJob,
+            core::v1::{Secret, Service, ServiceAccount},
+            networking::v1::NetworkPolicy,
+            policy::v1::PodDisruptionBudget,
+        };
+        use kube::core::ApiResource;
+        match self {
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Self::Job => ApiResource::erase::<Job>(&()),
+            Self::CronJob => ApiResource::erase::<CronJob>(&()),
+            Self::Pod => ApiResource::erase::<Pod>(&()),
+            Self::PersistentVolumeClaim => ApiResource::erase::<PersistentVolumeClaim>(&()),
+            Self::Secret => ApiResource::erase::<Secret>(&()),
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Route => ApiResource::erase::<Route>(&()),
+        }
+    }
+}

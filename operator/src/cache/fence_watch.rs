@@ -1,0 +1,139 @@
+//! The watches of organizations' fences: metadata is enough to see that they are as applied.
+
+use std::sync::PoisonError;
+
+use futures_util::{Stream, StreamExt as _};
+use k8s_openapi::api::{
+    core::v1::{LimitRange, Namespace, ResourceQuota},
+    networking::v1::NetworkPolicy,
+};
+use kube::{
+    Api, Client, Resource,
+    core::PartialObjectMeta,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+use plan::organization::FENCE;
+use service::Readiness;
+use tokio::{sync::mpsc::UnboundedSender, task::JoinSet};
+
+use super::{Cache, child::Applied, fence::FenceKind, watch::ours};
+
+/// Starts the watches; touched organizations are named to the channel.
+pub fn fences(
+    client: &Client,
+    cache: &Cache,
+    readiness: &Readiness,
+    touched: &UnboundedSender<String>,
+    tasks: &mut JoinSet<()>,
+) {
+    let mut start = |kind: FenceKind, stream: Metadata| {
+        let check = readiness.check(format!("watch of organizations' {kind:?}"));
+        let cache = cache.clone();
+        let touched = touched.clone();
+        tasks.spawn(async move {
+            let mut stream = stream;
+            while let Some(event) = stream.next().await {
+                match event {
+                    Ok(Touch::Loaded) => check.set(true),
+                    Ok(Touch::Object(metadata, is_gone)) => {
+                        note(&cache, kind, &metadata, is_gone, &touched);
+                    }
+                    Err(error) => {
+                        tracing::warn!(?kind, %error, "watch interrupted, it is taken up again");
+                    }
+                }
+            }
+        });
+    };
+    start(FenceKind::Namespace, metadata::<Namespace>(client, ours()));
+    let fence = ours().fields(&format!("metadata.name={FENCE}"));
+    start(
+        FenceKind::Quota,
+        metadata::<ResourceQuota>(client, fence.clone()),
+    );
+    start(
+        FenceKind::Limits,
+        metadata::<LimitRange>(client, fence.clone()),
+    );
+    start(FenceKind::Policy, metadata::<NetworkPolicy>(client, fence));
+}
+
+enum Touch {
+    Loaded,
+    Object(Box<kube::core::ObjectMeta>, bool),
+}
+
+type Metadata = std::pin::Pin<Box<dyn Stream<Item = Result<Touch, watcher::Error>> + Send>>;
+
+fn metadata<K>(client: &Client, config: watcher::Config) -> Metadata
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+    let stream = watcher(api, config)
+        .default_backoff()
+        .filter_map(|event| async move {
+            match event {
+                Ok(Event::Init) => None,
+                Ok(Event::InitDone) => Some(Ok(Touch::Loaded)),
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    Some(Ok(Touch::Object(Box::new(object.metadata), false)))
+                }
+                Ok(Event::Delete(object)) => {
+                    Some(Ok(Touch::Object(Box::new(object.metadata), true)))
+                }
+                Err(error) => Some(Err(error)),
+            }
+        });
+    Box::pin(stream)
+}
+
+fn note(
+    cache: &Cache,
+    kind: FenceKind,
+    metadata: &kube::core::ObjectMeta,
+    is_gone: bool,
+    touched: &UnboundedSender<String>,
+) {
+    let organization = match kind {
+        FenceKind::Namespace => metadata.name.clone(),
+        _ => metadata.namespace.clone(),
+    }
+    .unwrap_or_default();
+    let key = (organization.clone(), kind);
+    let mut fences = cache
+        .fences()
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
+    let mut applied = Applied::of(metadata);
+    let changed = if is_gone {
+        fences.remove(&key).is_some()
+    } else {
+        match fences.get(&key) {
+            Some(known)
+                if known.uid == applied.uid
+                    && known.resource_version >= applied.resource_version =>
+            {
+                false
+            }
+            known => {
+                let same = known.filter(|known| known.uid == applied.uid);
+                applied.verified_touch = same.and_then(|known| known.verified_touch);
+                fences.insert(key, applied);
+                true
+            }
+        }
+    };
+    drop(fences);
+    if changed {
+        let _ = touched.send(organization);
+    }
+}

@@ -1,0 +1,172 @@
+//! What is known of the cluster, kept up to date by watches: reconciling reads nothing else.
+//!
+//! Our own kinds are kept whole (without managedFields). Of the thousands of children only what
+//! decisions depend on is kept, see [`child`]; kinds whose status does not matter are watched as
+//! metadata only.
+//!
+//! ```text
+//! API server ──watch──> digest (child.rs) ──> Cache ──> observe ──> plan
+//!                          └── which instance? ──> queue of that controller
+//! ```
+
+pub mod child;
+pub mod fence;
+pub mod fence_watch;
+pub mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crds::{AppDefinition, AppInstance, Organization, Route};
+use kube::runtime::reflector::{ObjectRef, Store};
+
+pub use child::{Child, Kind, Seen};
+
+/// Namespace and name of an AppInstance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl InstanceKey {
+    /// The reference that queues are made of.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef<AppInstance> {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+/// Children of one instance by kind and name.
+pub type Children = BTreeMap<(Kind, String), Child>;
+
+/// What is known of the cluster.
+#[derive(Clone)]
+pub struct Cache {
+    /// All AppInstances.
+    pub instances: Store<AppInstance>,
+    /// All AppDefinitions.
+    pub definitions: Store<AppDefinition>,
+    /// All Organizations.
+    pub organizations: Store<Organization>,
+    /// All Routes.
+    pub routes: Store<Route>,
+    children: Arc<RwLock<HashMap<InstanceKey, Children>>>,
+    fences: Arc<RwLock<fence::Fences>>,
+}
+
+impl Cache {
+    /// An empty cache over these stores.
+    #[must_use]
+    pub fn new(
+        instances: Store<AppInstance>,
+        definitions: Store<AppDefinition>,
+        organizations: Store<Organization>,
+        routes: Store<Route>,
+    ) -> Self {
+        Self {
+            instances,
+            definitions,
+            organizations,
+            routes,
+            children: Arc::default(),
+            fences: Arc::default(),
+        }
+    }
+
+    /// The children of an instance, as a copy that no watch changes.
+    #[must_use]
+    pub fn children(&self, key: &InstanceKey) -> Children {
+        let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
+        children.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Takes note of a child, unless something newer is known. Returns whether anything changed.
+    pub fn note(&self, key: &InstanceKey, kind: Kind, name: &str, mut child: Child) -> bool {
+        let mut children = self
+            .children
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let siblings = children.entry(key.clone()).or_default();
+        let slot = (kind, name.to_owned());
+        if let Some(known) = siblings.get(&slot) {
+            if known.uid == child.uid && known.resource_version >= child.resource_version {
+                return false;
+            }
+            if known.uid == child.uid && child.verified_touch.is_none() {
+                child.verified_touch = known.verified_touch;
+            }
+        }
+        siblings.insert(slot, child);
+        true
+    }
+
+    /// Forgets a child that was deleted.
+    pub fn forget(&self, key: &InstanceKey, kind: Kind, name: &str, uid: &str) {
+        let mut children = self
+            .children
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(siblings) = children.get_mut(key) else {
+            return;
+        };
+        let slot = (kind, name.to_owned());
+        // A new object of the same name may be known already.
+        if siblings.get(&slot).is_some_and(|known| known.uid == uid) {
+            siblings.remove(&slot);
+        }
+        if siblings.is_empty() {
+            children.remove(key);
+        }
+    }
+
+    /// Forgets every child of this kind that a complete list did not hold. Returns whose they were.
+    pub fn keep_only(
+        &self,
+        kind: Kind,
+        listed: &std::collections::HashSet<(InstanceKey, String)>,
+    ) -> Vec<InstanceKey> {
+        let mut gone = Vec::new();
+        let mut children = self
+            .children
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        children.retain(|key, siblings| {
+            let before = siblings.len();
+            siblings
+                .retain(|(k, name), _| *k != kind || listed.contains(&(key.clone(), name.clone())));
+            if siblings.len() != before {
+                gone.push(key.clone());
+            }
+            !siblings.is_empty()
+        });
+        gone
+    }
+
+    /// What is known of the fences of organizations.
+    #[must_use]
+    pub fn fences(&self) -> &RwLock<fence::Fences> {
+        &self.fences
+    }
+
+    /// How many children are known, for metrics.
+    #[must_use]
+    pub fn child_count(&self) -> usize {
+        let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
+        children.values().map(BTreeMap::len).sum()
+    }
+
+    /// Instances in a namespace.
+    #[must_use]
+    pub fn instances_in(&self, namespace: &str) -> Vec<Arc<AppInstance>> {
+        self.instances
+            .state()
+            .into_iter()
+            .filter(|instance| instance.metadata.namespace.as_deref() == Some(namespace))
+            .collect()
+    }
+}

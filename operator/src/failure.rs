@@ -1,0 +1,134 @@
+//! Failures: what time or an operator of the platform fixes. Retried with backoff, counted by
+//! step, logged once where they are handled.
+
+use plan::health::Refusal;
+
+/// What went wrong, by step of the reconciliation.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Reading something that no watch tells.
+    #[error("cannot look at {what}")]
+    Observe {
+        /// What was looked at.
+        what: String,
+        /// Why not.
+        source: kube::Error,
+    },
+    /// Writing a child.
+    #[error("cannot write {kind} {name}")]
+    Apply {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// Deleting a child.
+    #[error("cannot delete {kind} {name}")]
+    Delete {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// Writing the status.
+    #[error("cannot write the status of {name}")]
+    Report {
+        /// The object.
+        name: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// Taking or giving back the finalizer.
+    #[error("cannot change the finalizers of {name}")]
+    Finalizer {
+        /// The object.
+        name: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+}
+
+impl Failure {
+    /// The step, for metrics.
+    #[must_use]
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Observe { .. } => "observe",
+            Self::Apply { .. } => "apply",
+            Self::Delete { .. } => "delete",
+            Self::Report { .. } => "report",
+            Self::Finalizer { .. } => "finalizer",
+        }
+    }
+
+    /// The error with its causes, for one line of log.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// What the API server will go on refusing until somebody changes something: told on the object
+/// instead of being retried in haste. `None` for everything that time may fix.
+#[must_use]
+pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) -> Option<Refusal> {
+    let kube::Error::Api(status) = error else {
+        return None;
+    };
+    let message = status.message.as_str();
+    let (reason, message) = if message.contains("exceeded quota") {
+        (
+            "QuotaExceeded",
+            format!(
+                "the organization's quota does not allow {kind} {name}: {}; raise spec.quota of \
+                 the Organization, or delete what is not needed",
+                tail(message, "exceeded quota")
+            ),
+        )
+    } else if message.contains("only dynamically provisioned pvc can be resized") {
+        (
+            "StorageCannotGrow",
+            format!(
+                "the storage class of {name} cannot make volumes larger; ask the platform's \
+                 operators for one that can (allowVolumeExpansion), or set spec.storage back"
+            ),
+        )
+    } else if status.code == 409 && status.reason == "Conflict" && message.contains("conflict") {
+        (
+            "NameTaken",
+            format!(
+                "{kind} {name} exists already and is not this instance's; rename or delete it, or \
+                 give the instance another name"
+            ),
+        )
+    } else if status.code == 422 {
+        (
+            "ObjectRefused",
+            format!("the API server refuses {kind} {name}: {message}"),
+        )
+    } else {
+        return None;
+    };
+    Some(Refusal {
+        part,
+        reason,
+        message,
+    })
+}
+
+fn tail<'a>(message: &'a str, from: &str) -> &'a str {
+    message
+        .find(from)
+        .map_or(message, |start| &message[start..])
+}

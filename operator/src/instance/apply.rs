@@ -1,0 +1,430 @@
+//! Apply: writes what is not as planned, and nothing else. Two waves, each concurrent: what pods
+//! need, then what makes pods. A write that the API server refuses for good is told on the object;
+//! the others go on.
+
+use std::collections::BTreeSet;
+
+use crds::{condition, labels};
+use futures_util::future::join_all;
+use k8s_openapi::{
+    ByteString, NamespaceResourceScope,
+    api::{batch::v1::Job, core::v1::Secret},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    core::ObjectMeta,
+};
+use plan::{DesiredState, SecretWish, build, digest, health::Refusal};
+use rand::RngExt as _;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Instances;
+use crate::{
+    cache::{
+        Child, Children, InstanceKey, Kind, Seen,
+        child::{Applied, Digest},
+    },
+    failure::{Failure, refusal},
+};
+
+/// What became of the writes.
+#[derive(Default)]
+pub struct Outcome {
+    /// Refused until somebody changes something.
+    pub refusals: Vec<Refusal>,
+    /// The first that time may fix.
+    pub failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn add(&mut self, result: Result<(), Trouble>) {
+        match result {
+            Ok(()) => {}
+            Err(Trouble::Refused(refusal)) => self.refusals.push(refusal),
+            Err(Trouble::Failed(failure)) => {
+                self.failure.get_or_insert(failure);
+            }
+        }
+    }
+}
+
+enum Trouble {
+    Refused(Refusal),
+    Failed(Failure),
+}
+
+/// Writes what is not as planned, and deletes what is planned no more.
+pub async fn apply(
+    operator: &Instances,
+    key: &InstanceKey,
+    children: &Children,
+    desired: &DesiredState,
+) -> Outcome {
+    // Without `..`: a new kind of child that nobody applies does not compile.
+    let DesiredState {
+        secrets,
+        account,
+        volumes,
+        network_policies,
+        services,
+        database,
+        workload,
+        jobs,
+        cron_jobs,
+        budgets,
+        routes,
+        host: _,
+        url: _,
+        version: _,
+        memory_limit: _,
+    } = desired;
+    let writer = Writer {
+        operator,
+        key,
+        children,
+    };
+    let mut planned: BTreeSet<(Kind, String)> = BTreeSet::new();
+    macro_rules! plan {
+        ($kind:expr, $objects:expr) => {
+            planned.extend($objects.iter().map(|object| ($kind, object.name_any())))
+        };
+    }
+    planned.insert((Kind::ServiceAccount, account.name_any()));
+    plan!(Kind::NetworkPolicy, network_policies);
+    plan!(Kind::Service, services);
+    plan!(Kind::StatefulSet, database);
+    plan!(Kind::Deployment, workload);
+    plan!(Kind::Job, jobs);
+    plan!(Kind::CronJob, cron_jobs);
+    plan!(Kind::PodDisruptionBudget, budgets);
+    plan!(Kind::Route, routes);
+
+    let mut outcome = Outcome::default();
+    let (made, account, claims, policies, services, routes) =
+        futures_util::join!(
+            join_all(secrets.iter().map(|secret| writer.generate(secret))),
+            writer.apply(Kind::ServiceAccount, condition::WORKLOAD_READY, account),
+            join_all(volumes.iter().map(|claim| {
+                writer.apply_seen(Kind::PersistentVolumeClaim, condition::STORAGE_READY, claim)
+            })),
+            join_all(network_policies.iter().map(|policy| {
+                writer.apply(Kind::NetworkPolicy, condition::WORKLOAD_READY, policy)
+            })),
+            join_all(services.iter().map(|service| {
+                writer.apply(Kind::Service, condition::WORKLOAD_READY, service)
+            })),
+            join_all(
+                routes
+                    .iter()
+                    .map(|route| { writer.apply_seen(Kind::Route, condition::ROUTE_READY, route) })
+            ),
+        );
+    made.into_iter()
+        .chain([account])
+        .chain(claims)
+        .chain(policies)
+        .chain(services)
+        .chain(routes)
+        .for_each(|result| outcome.add(result));
+    if outcome.failure.is_some() {
+        return outcome;
+    }
+
+    let (database, workload, jobs, cron_jobs, budgets, pruned) = futures_util::join!(
+        join_all(database.iter().map(|database| {
+            writer.apply_seen(Kind::StatefulSet, condition::DATABASE_READY, database)
+        })),
+        join_all(workload.iter().map(|workload| {
+            writer.apply_seen(Kind::Deployment, condition::WORKLOAD_READY, workload)
+        })),
+        join_all(jobs.iter().map(|job| writer.apply_job(job))),
+        join_all(
+            cron_jobs
+                .iter()
+                .map(|job| { writer.apply(Kind::CronJob, condition::WORKLOAD_READY, job) })
+        ),
+        join_all(budgets.iter().map(|budget| {
+            writer.apply(Kind::PodDisruptionBudget, condition::WORKLOAD_READY, budget)
+        })),
+        writer.prune(&planned),
+    );
+    database
+        .into_iter()
+        .chain(workload)
+        .chain(jobs)
+        .chain(cron_jobs)
+        .chain(budgets)
+        .chain(pruned)
+        .for_each(|result| outcome.add(result));
+    outcome
+}
+
+struct Writer<'a> {
+    operator: &'a Instances,
+    key: &'a InstanceKey,
+    children: &'a Children,
+}
+
+impl Writer<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.operator.client.clone(), &self.key.namespace)
+    }
+
+    fn known(&self, kind: Kind, name: &str) -> Option<&Child> {
+        self.children.get(&(kind, name.to_owned()))
+    }
+
+    /// Applies an object of which only metadata is watched.
+    async fn apply<K>(&self, kind: Kind, part: &'static str, object: &K) -> Result<(), Trouble>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Serialize
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let Some((name, params, body)) = self.patch(kind, object) else {
+            return Ok(());
+        };
+        let answer = self
+            .api::<K>()
+            .patch_metadata(&name, &params, &Patch::Apply(&body))
+            .await;
+        match answer {
+            Ok(answer) => {
+                self.wrote(kind, &name, &answer.metadata, Seen::Presence);
+                Ok(())
+            }
+            Err(error) => Err(trouble(part, kind, &name, error)),
+        }
+    }
+
+    /// Applies an object whose status matters, too.
+    async fn apply_seen<K>(&self, kind: Kind, part: &'static str, object: &K) -> Result<(), Trouble>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Serialize
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Digest,
+    {
+        let Some((name, params, body)) = self.patch(kind, object) else {
+            return Ok(());
+        };
+        match self
+            .api::<K>()
+            .patch(&name, &params, &Patch::Apply(&body))
+            .await
+        {
+            Ok(answer) => {
+                self.wrote(kind, &name, answer.meta(), answer.seen());
+                Ok(())
+            }
+            Err(error) => Err(trouble(part, kind, &name, error)),
+        }
+    }
+
+    /// The request that makes an object as planned; `None` when it is.
+    fn patch<K>(&self, kind: Kind, object: &K) -> Option<(String, PatchParams, serde_json::Value)>
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        let name = object.name_any();
+        let digest = digest::of(object);
+        let known = self.known(kind, &name);
+        if known.is_some_and(|child| child.is_as_planned(&digest)) {
+            return None;
+        }
+        // k8s-openapi's objects have string keys only: writing them as JSON cannot fail.
+        let mut body = serde_json::to_value(object).unwrap_or_default();
+        body["metadata"]["annotations"][labels::PLAN] = digest.into();
+        let params = PatchParams::apply(labels::MANAGER);
+        // An object that is not known to be ours is not taken by force: somebody else's values
+        // then stand against ours, and the answer is a conflict.
+        let params = if known.is_some() {
+            params.force()
+        } else {
+            params
+        };
+        Some((name, params, body))
+    }
+
+    fn wrote(&self, kind: Kind, name: &str, metadata: &ObjectMeta, seen: Seen) {
+        let applied = Applied::verified(metadata);
+        self.operator
+            .cache
+            .note(self.key, kind, name, Child { applied, seen });
+        self.operator.metrics.wrote();
+    }
+
+    /// Creates a generated Secret where there is none. Never changes one.
+    async fn generate(&self, wish: &SecretWish) -> Result<(), Trouble> {
+        let name = wish.metadata.name.clone().unwrap_or_default();
+        if self.known(Kind::Secret, &name).is_some() {
+            return Ok(());
+        }
+        let data = wish
+            .lengths
+            .iter()
+            .map(|(key, length)| (key.clone(), ByteString(random_text(*length).into_bytes())));
+        let secret = Secret {
+            metadata: wish.metadata.clone(),
+            data: Some(data.collect()),
+            immutable: Some(true),
+            type_: Some("Opaque".to_owned()),
+            ..Secret::default()
+        };
+        let params = PostParams {
+            field_manager: Some(labels::MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match self.api::<Secret>().create(&params, &secret).await {
+            Ok(answer) => {
+                let host = answer.annotations().get(build::HOST_ANNOTATION).cloned();
+                self.wrote(Kind::Secret, &name, &answer.metadata, Seen::Secret { host });
+                Ok(())
+            }
+            // It was created before, and the watch has not told yet: the next pass knows it. If it
+            // is somebody else's, it never will be known as ours.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                self.existing_secret(&name).await
+            }
+            Err(error) => Err(trouble(
+                condition::SECRETS_READY,
+                Kind::Secret,
+                &name,
+                error,
+            )),
+        }
+    }
+
+    async fn existing_secret(&self, name: &str) -> Result<(), Trouble> {
+        let found = self.api::<Secret>().get_metadata(name).await;
+        let found =
+            found.map_err(|error| trouble(condition::SECRETS_READY, Kind::Secret, name, error))?;
+        let owner = crate::cache::child::instance_of(&found.metadata);
+        if owner.as_ref() == Some(self.key) {
+            let host = found.annotations().get(build::HOST_ANNOTATION).cloned();
+            self.wrote(Kind::Secret, name, &found.metadata, Seen::Secret { host });
+            return Ok(());
+        }
+        Err(Trouble::Refused(Refusal {
+            part: condition::SECRETS_READY,
+            reason: "NameTaken",
+            message: format!(
+                "Secret {name} exists already and is not this instance's; rename or delete it, or \
+                 give the instance another name"
+            ),
+        }))
+    }
+
+    /// Jobs cannot be changed. One that failed and would be different now is made anew.
+    async fn apply_job(&self, job: &Job) -> Result<(), Trouble> {
+        let name = job.name_any();
+        match self.known(Kind::Job, &name) {
+            None => {
+                self.apply_seen(Kind::Job, condition::WORKLOAD_READY, job)
+                    .await
+            }
+            Some(child) => {
+                let has_failed = matches!(&child.seen, Seen::Job(seen) if seen.failed.is_some());
+                let differs = child.plan.as_deref() != Some(digest::of(job).as_str());
+                if has_failed && differs && !child.is_deleting {
+                    return self.delete(Kind::Job, &name, child).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Deletes children that are planned no more.
+    async fn prune(&self, planned: &BTreeSet<(Kind, String)>) -> Vec<Result<(), Trouble>> {
+        let leftover = self.children.iter().filter(|((kind, name), child)| {
+            kind.is_pruned() && !child.is_deleting && !planned.contains(&(*kind, name.clone()))
+        });
+        // Runs of a CronJob carry our labels, and belong to it.
+        let leftover = leftover
+            .filter(|((kind, name), _)| *kind != Kind::Job || !self.is_run_of_cron_job(name));
+        join_all(leftover.map(|((kind, name), child)| self.delete(*kind, name, child))).await
+    }
+
+    fn is_run_of_cron_job(&self, job: &str) -> bool {
+        self.children
+            .keys()
+            .filter(|(kind, _)| *kind == Kind::CronJob)
+            .any(|(_, name)| {
+                job.strip_prefix(name.as_str())
+                    .and_then(|rest| rest.strip_prefix('-'))
+                    .is_some_and(|minute| minute.chars().all(|c| c.is_ascii_digit()))
+            })
+    }
+
+    async fn delete(&self, kind: Kind, name: &str, child: &Child) -> Result<(), Trouble> {
+        let deleted = delete_child(self.operator, self.key, kind, name, child).await;
+        deleted.map_err(Trouble::Failed)
+    }
+}
+
+/// Deletes exactly this child: another object of its name that came meanwhile is left alone.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn delete_child(
+    operator: &Instances,
+    key: &InstanceKey,
+    kind: Kind,
+    name: &str,
+    child: &Child,
+) -> Result<(), Failure> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(child.uid.clone()),
+            resource_version: None,
+        }),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
+    let api = Api::<kube::core::DynamicObject>::namespaced_with(
+        operator.client.clone(),
+        &key.namespace,
+        &kind.api_resource(),
+    );
+    match api.delete(name, &params).await {
+        Ok(_) => {
+            operator.metrics.wrote();
+            Ok(())
+        }
+        // Gone already, or another object has its name now.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(source) => Err(Failure::Delete {
+            kind: format!("{kind:?}"),
+            name: name.to_owned(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::Error) -> Trouble {
+    let kind = format!("{kind:?}");
+    match refusal(part, &kind, name, &error) {
+        Some(refusal) => Trouble::Refused(refusal),
+        None => Trouble::Failed(Failure::Apply {
+            kind,
+            name: name.to_owned(),
+            source: Box::new(error),
+        }),
+    }
+}
+
+/// Letters and digits: no app or shell trips over them.
+fn random_text(length: u8) -> String {
+    let mut random = rand::rng();
+    (0..length)
+        .map(|_| char::from(random.sample(rand::distr::Alphanumeric)))
+        .collect()
+}

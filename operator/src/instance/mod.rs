@@ -1,0 +1,236 @@
+//! The life of an AppInstance: observe → check → plan → apply → report.
+//!
+//! | step | file |
+//! |---|---|
+//! | observe | `observe.rs`: from the cache; reads only where something is wrong (`trouble.rs`) |
+//! | check, plan | `plan::desired_state`: pure |
+//! | apply | `apply.rs`: concurrently, and only what is not as planned |
+//! | report | `report.rs`: one status write, when it changed |
+//! | delete | `finalize.rs` |
+
+mod apply;
+mod finalize;
+mod observe;
+mod report;
+mod trouble;
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{AppInstance, labels};
+use jiff::Timestamp;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{
+        controller::Action,
+        events::{Recorder, Reporter},
+        reflector::ObjectRef,
+    },
+};
+use plan::{Context, Platform, context::OrganizationFacts};
+use rand::RngExt as _;
+
+use crate::{
+    cache::{Cache, InstanceKey},
+    failure::Failure,
+    metrics::Metrics,
+};
+
+/// What reconciling an instance needs.
+pub struct Instances {
+    pub(crate) client: Client,
+    pub(crate) cache: Cache,
+    pub(crate) platform: Platform,
+    pub(crate) metrics: Metrics,
+    pub(crate) events: Recorder,
+    troubles: trouble::Troubles,
+    backoff: crate::backoff::Backoffs<InstanceKey>,
+}
+
+/// The first wait after a failure; doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait: a fault that lasts is looked at this often.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often something that was refused is tried again: what it waits for, such as a larger quota,
+/// is no event of ours.
+const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+
+impl Instances {
+    /// Everything that reconciling needs.
+    #[must_use]
+    pub fn new(client: Client, cache: Cache, platform: Platform, metrics: Metrics) -> Self {
+        let reporter = Reporter {
+            controller: "tutti-operator".to_owned(),
+            instance: None,
+        };
+        Self {
+            events: Recorder::new(client.clone(), reporter),
+            client,
+            cache,
+            platform,
+            metrics,
+            troubles: trouble::Troubles::default(),
+            backoff: crate::backoff::Backoffs::new(FIRST_WAIT, LONGEST_WAIT),
+        }
+    }
+}
+
+/// Makes one instance true.
+///
+/// # Errors
+/// A [`Failure`]; [`retry`] decides when to try again.
+#[tracing::instrument(
+    name = "reconcile",
+    skip_all,
+    fields(
+        kind = "AppInstance",
+        object = %ObjectRef::from_obj(instance.as_ref()),
+        generation = instance.metadata.generation,
+    )
+)]
+pub async fn reconcile(
+    instance: Arc<AppInstance>,
+    operator: Arc<Instances>,
+) -> Result<Action, Failure> {
+    let started = std::time::Instant::now();
+    let result = make_true(&instance, &operator).await;
+    operator
+        .metrics
+        .reconciled("appinstance", started.elapsed(), result.as_ref().err());
+    if result.is_ok() {
+        operator.backoff.reset(&key_of(&instance));
+    }
+    result
+}
+
+/// When to try again after a failure.
+#[must_use]
+pub fn retry(instance: Arc<AppInstance>, failure: &Failure, operator: Arc<Instances>) -> Action {
+    let wait = operator.backoff.next(&key_of(&instance));
+    tracing::warn!(
+        object = %ObjectRef::from_obj(instance.as_ref()),
+        generation = instance.metadata.generation,
+        error = failure.chain(),
+        retry_seconds = wait.as_secs_f32(),
+        "reconciliation failed"
+    );
+    Action::requeue(wait)
+}
+
+async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Action, Failure> {
+    let key = key_of(instance);
+    if instance.metadata.deletion_timestamp.is_some() {
+        return finalize::finalize(instance, &key, operator).await;
+    }
+    if !instance
+        .finalizers()
+        .iter()
+        .any(|f| f == labels::INSTANCE_FINALIZER)
+    {
+        take_finalizer(instance, operator).await?;
+    }
+
+    let now = Timestamp::now();
+    let children = operator.cache.children(&key);
+    let observed = observe::observe(operator, &key, &children).await?;
+    let definition = operator
+        .cache
+        .definitions
+        .get(&ObjectRef::new(&instance.spec.app));
+    let organization = operator
+        .cache
+        .organizations
+        .get(&ObjectRef::new(&key.namespace))
+        .map(|organization| OrganizationFacts {
+            name: organization.name_any(),
+            pod_security: organization.spec.pod_security,
+        });
+    let token = host_token();
+    let context = Context {
+        platform: &operator.platform,
+        organization,
+        observed: &observed,
+        host_token: &token,
+    };
+    let plan = plan::desired_state(instance, definition.as_deref(), &context);
+
+    let (refusals, failure) = match &plan {
+        Ok(desired) if !instance.spec.paused => {
+            let outcome = apply::apply(operator, &key, &children, desired).await;
+            (outcome.refusals, outcome.failure)
+        }
+        _ => (Vec::new(), None),
+    };
+
+    // What was just written is in the cache already: the report speaks of it.
+    let observed = observe::refresh(operator, &key, observed);
+    let report = plan::health::report(instance, plan.as_ref(), &observed, &refusals, now);
+    report::report(
+        operator,
+        instance,
+        &key,
+        plan.as_ref().ok(),
+        &observed,
+        &report,
+    )
+    .await?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let wake = report
+        .look_again
+        .and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok())
+        // A moment later than the deadline, so that it has passed when we look.
+        .map(|wait| wait + Duration::from_millis(200));
+    let again = (!refusals.is_empty()).then_some(REFUSED_AGAIN);
+    let trouble = operator.troubles.look_again(&key);
+    Ok([wake, again, trouble]
+        .into_iter()
+        .flatten()
+        .min()
+        .map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The finalizer is taken before anything is made that might have to be removed.
+async fn take_finalizer(instance: &AppInstance, operator: &Instances) -> Result<(), Failure> {
+    let api: Api<AppInstance> = Api::namespaced(
+        operator.client.clone(),
+        &instance.namespace().unwrap_or_default(),
+    );
+    let patch = serde_json::json!({
+        "apiVersion": "tutti.dev/v1alpha1",
+        "kind": "AppInstance",
+        "metadata": {
+            "name": instance.name_any(),
+            "uid": instance.uid(),
+            "finalizers": [labels::INSTANCE_FINALIZER],
+        },
+    });
+    let params = PatchParams::apply(labels::MANAGER).force();
+    match api
+        .patch_metadata(&instance.name_any(), &params, &Patch::Apply(&patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Failure::Finalizer {
+            name: instance.name_any(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+/// Ten letters and digits of 32: 50 bits that nobody guesses, without those that look alike.
+fn host_token() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+    let mut random = rand::rng();
+    (0..10)
+        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
+        .collect()
+}
+
+fn key_of(instance: &AppInstance) -> InstanceKey {
+    InstanceKey {
+        namespace: instance.namespace().unwrap_or_default(),
+        name: instance.name_any(),
+    }
+}

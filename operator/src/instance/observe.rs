@@ -1,0 +1,97 @@
+//! Observe: what is known of an instance's children, as plans want it. From the cache; the API
+//! server is asked only about what is wrong.
+
+use plan::Observed;
+
+use super::Instances;
+use crate::{
+    cache::{Children, InstanceKey, Kind, Seen},
+    failure::Failure,
+};
+
+/// What was seen of an instance's children.
+///
+/// # Errors
+/// When the API server does not tell more about what is wrong.
+pub async fn observe(
+    operator: &Instances,
+    key: &InstanceKey,
+    children: &Children,
+) -> Result<Observed, Failure> {
+    let mut observed = from_children(key, children);
+    operator.troubles.look(operator, key, &mut observed).await;
+    Ok(observed)
+}
+
+/// The same after a write, with what was found out about trouble before it.
+pub fn refresh(operator: &Instances, key: &InstanceKey, before: Observed) -> Observed {
+    let mut observed = from_children(key, &operator.cache.children(key));
+    for pod in &mut observed.pods {
+        let known = before.pods.iter().find(|other| other.name == pod.name);
+        pod.last_log_line = known.and_then(|other| other.last_log_line.clone());
+    }
+    if let (Some(database), Some(known)) = (&mut observed.database, before.database) {
+        database.failure = known.failure;
+    }
+    observed
+}
+
+fn from_children(key: &InstanceKey, children: &Children) -> Observed {
+    let mut observed = Observed::default();
+    for ((kind, name), child) in children {
+        match (kind, &child.seen) {
+            (Kind::Secret, seen) if !child.is_deleting => {
+                if let Seen::Secret { host: Some(host) } = seen {
+                    observed.host.get_or_insert_with(|| host.clone());
+                }
+                observed.secrets.insert(name.clone());
+            }
+            (
+                Kind::PersistentVolumeClaim,
+                Seen::Volume {
+                    volume,
+                    host,
+                    data_version,
+                },
+            ) => {
+                if let Some(host) = host {
+                    observed.host.get_or_insert_with(|| host.clone());
+                }
+                if let Some(version) = data_version {
+                    observed.data_version.get_or_insert_with(|| version.clone());
+                }
+                // Volumes are named <instance>-<volume>.
+                let short = name
+                    .strip_prefix(&key.name)
+                    .and_then(|rest| rest.strip_prefix('-'));
+                observed
+                    .volumes
+                    .insert(short.unwrap_or(name).to_owned(), volume.clone());
+            }
+            (Kind::Job, Seen::Job(job)) if !child.is_deleting => {
+                observed.jobs.insert(name.clone(), job.clone());
+            }
+            (Kind::StatefulSet, Seen::Workload(workload)) => {
+                observed.database = Some(workload.clone());
+            }
+            (Kind::Deployment, Seen::Workload(workload)) => {
+                observed.workload = Some(workload.clone());
+            }
+            (Kind::Pod, Seen::Pod(pod)) => observed.pods.push(pod.clone()),
+            (
+                Kind::Route,
+                Seen::Route {
+                    hostname,
+                    conditions,
+                },
+            ) => {
+                if *name == key.name {
+                    observed.host = Some(hostname.clone());
+                }
+                observed.routes.insert(hostname.clone(), conditions.clone());
+            }
+            _ => {}
+        }
+    }
+    observed
+}

@@ -1,0 +1,213 @@
+//! Trouble: what Kubernetes tells only on request. The last line of a crashing container's log,
+//! and the event that says why a StatefulSet or Job has no pod.
+//!
+//! Asked only while something is wrong, and not again before [`AGAIN`] has passed.
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::{
+    Api,
+    api::{ListParams, LogParams},
+};
+use plan::{Observed, context::PodSeen, names};
+use regex::Regex;
+
+use super::Instances;
+use crate::cache::InstanceKey;
+
+/// How long what was found out holds.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A StatefulSet makes its pod within this time, unless something is wrong.
+const POD_IS_MADE_WITHIN: Duration = Duration::from_secs(3);
+/// A log line longer than this says no more in a condition.
+const LONGEST_LINE: usize = 200;
+
+/// What was found out, and when.
+#[derive(Default)]
+pub struct Troubles {
+    logs: Mutex<HashMap<(String, String), (Instant, i32, Option<String>)>>,
+    podless: Mutex<HashMap<InstanceKey, Podless>>,
+}
+
+struct Podless {
+    since: Instant,
+    asked: Option<Instant>,
+    failure: Option<String>,
+}
+
+impl Troubles {
+    /// Adds to what was seen what has to be asked for.
+    pub async fn look(&self, operator: &Instances, key: &InstanceKey, observed: &mut Observed) {
+        for pod in &mut observed.pods {
+            if plan::health::wants_log(pod) {
+                pod.last_log_line = self.last_line(operator, key, pod).await;
+            }
+        }
+        self.look_for_missing_pod(operator, key, observed).await;
+    }
+
+    /// When to look again: Kubernetes sends no event of its own for these.
+    pub fn look_again(&self, key: &InstanceKey) -> Option<Duration> {
+        let podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
+        podless.get(key).map(|trouble| {
+            if trouble.asked.is_some() {
+                AGAIN
+            } else {
+                POD_IS_MADE_WITHIN
+            }
+        })
+    }
+
+    /// Forgets an instance that is gone.
+    pub fn forget(&self, key: &InstanceKey) {
+        self.podless
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.retain(|(namespace, pod), _| {
+            *namespace != key.namespace || !pod.starts_with(&format!("{}-", key.name))
+        });
+    }
+
+    async fn last_line(
+        &self,
+        operator: &Instances,
+        key: &InstanceKey,
+        pod: &PodSeen,
+    ) -> Option<String> {
+        let slot = (key.namespace.clone(), pod.name.clone());
+        {
+            let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, restarts, line)) = logs.get(&slot)
+                && *restarts == pod.restarts
+            {
+                return line.clone();
+            }
+        }
+        let api: Api<Pod> = Api::namespaced(operator.client.clone(), &key.namespace);
+        let params = LogParams {
+            previous: pod.waiting.is_some() && pod.restarts > 0,
+            tail_lines: Some(5),
+            limit_bytes: Some(4096),
+            ..LogParams::default()
+        };
+        let log = match api.logs(&pod.name, &params).await {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::debug!(pod = pod.name, %error, "its log cannot be read");
+                return None;
+            }
+        };
+        let line = log
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .map(presentable);
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.insert(slot, (Instant::now(), pod.restarts, line.clone()));
+        line
+    }
+
+    /// A StatefulSet says only in events why it has no pod.
+    async fn look_for_missing_pod(
+        &self,
+        operator: &Instances,
+        key: &InstanceKey,
+        observed: &mut Observed,
+    ) {
+        let Some(database) = &mut observed.database else {
+            return;
+        };
+        if database.wished == 0 || database.replicas > 0 {
+            self.podless
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(key);
+            return;
+        }
+        {
+            let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
+            let trouble = podless.entry(key.clone()).or_insert_with(|| Podless {
+                since: Instant::now(),
+                asked: None,
+                failure: None,
+            });
+            let is_fresh = trouble.asked.is_some_and(|asked| asked.elapsed() < AGAIN);
+            if trouble.since.elapsed() < POD_IS_MADE_WITHIN || is_fresh {
+                database.failure.clone_from(&trouble.failure);
+                return;
+            }
+            trouble.asked = Some(Instant::now());
+        }
+        let api: Api<Event> = Api::namespaced(operator.client.clone(), &key.namespace);
+        let fields = format!(
+            "involvedObject.kind=StatefulSet,involvedObject.name={},reason=FailedCreate",
+            names::database(&key.name)
+        );
+        let found = match api.list(&ListParams::default().fields(&fields)).await {
+            Ok(events) => events
+                .items
+                .into_iter()
+                .next_back()
+                .and_then(|event| event.message),
+            Err(error) => {
+                tracing::debug!(%error, "events cannot be listed");
+                None
+            }
+        };
+        database.failure.clone_from(&found);
+        let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trouble) = podless.get_mut(key) {
+            trouble.failure = found;
+        }
+    }
+}
+
+/// A log line as it may stand in a status: short, printable, and without what looks like a secret.
+fn presentable(line: &str) -> String {
+    static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r#"(?i)((?:pass(?:word|wd)?|secret|token|api_?key|credential)[\w-]*["']?\s*[=:]\s*)\S+"#)
+            .ok()
+    });
+    let line: String = line.trim().chars().filter(|c| !c.is_control()).collect();
+    let line = match SECRET.as_ref() {
+        Some(secret) => secret.replace_all(&line, "${1}***").into_owned(),
+        None => String::new(),
+    };
+    match line.char_indices().nth(LONGEST_LINE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_secret_does_not_reach_a_status() {
+        for (line, shown) in [
+            (
+                "FATAL: DB_PASSWORD=hunter2 refused",
+                "FATAL: DB_PASSWORD=*** refused",
+            ),
+            ("token: abc", "token: ***"),
+            (r#"{"password": "x y"}"#, r#"{"password": *** y"}"#),
+            ("plain words", "plain words"),
+        ] {
+            assert_eq!(presentable(line), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character() {
+        let line = "ä".repeat(500);
+        assert_eq!(presentable(&line).chars().count(), LONGEST_LINE + 1);
+    }
+}

@@ -1,0 +1,48 @@
+//! Which replica leads: the one that holds the Lease. The others keep their caches warm and wait.
+//!
+//! A leader that loses the lease ends at once and is started again as one that waits: nothing of
+//! what it had under way may be finished beside its successor.
+
+use anyhow::Context as _;
+use kube::Client;
+use kube_lease_manager::LeaseManagerBuilder;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::config::LeadershipArgs;
+
+/// Name of the Lease.
+pub const LEASE: &str = "tutti-operator";
+
+/// Whether we lead, and the task that keeps asking. Dropping every receiver gives the lease back.
+pub struct Leadership {
+    /// Whether we lead.
+    pub is_leading: watch::Receiver<bool>,
+    /// Ends after the lease was given back.
+    pub task: JoinHandle<()>,
+}
+
+/// Starts to contend for the lease.
+///
+/// # Errors
+/// When the Lease object cannot be read or made.
+pub async fn contend(client: Client, args: &LeadershipArgs) -> anyhow::Result<Leadership> {
+    let seconds = u64::from(args.lease_seconds);
+    let manager = LeaseManagerBuilder::new(client, LEASE)
+        .with_namespace(&args.namespace)
+        .with_identity(&args.identity)
+        .with_duration(seconds)
+        // Renewed when this much is left: two tries of a few seconds before it runs out.
+        .with_grace((seconds / 2).max(1))
+        .build()
+        .await
+        .with_context(|| format!("cannot read or make Lease {}/{LEASE}", args.namespace))?;
+    let (is_leading, task) = manager.watch().await;
+    let task = tokio::spawn(async move {
+        match task.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back"),
+            Err(error) => tracing::warn!(%error, "the lease's task broke"),
+        }
+    });
+    Ok(Leadership { is_leading, task })
+}

@@ -1,0 +1,28 @@
+//! The operator: makes every AppInstance true. All the I/O; every decision is in the crate `plan`.
+//!
+//! ```text
+//! watches ──> cache ──> observe ──> check, plan (crate plan) ──> apply ──> report
+//!                                                                  └──> API server
+//! ```
+//!
+//! | what | file |
+//! |---|---|
+//! | the life of an AppInstance | `instance/` |
+//! | the life of an Organization | `organizations.rs` |
+//! | is a definition sound | `definitions.rs` |
+//! | who holds a hostname | `hostnames.rs` |
+//! | what is known of the cluster | `cache/` |
+//! | what the operator may do | `rbac.rs` |
+
+pub mod backoff;
+pub mod cache;
+pub mod config;
+pub mod definitions;
+pub mod failure;
+pub mod hostnames;
+pub mod instance;
+pub mod leader;
+pub mod metrics;
+pub mod organizations;
+pub mod rbac;
+pub mod run;

@@ -1,0 +1,62 @@
+//! The operator's command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use operator::{
+    config::Config,
+    rbac::{self, Scope},
+};
+
+/// Makes every AppInstance true: database, storage, secrets, network, app and address.
+#[derive(Parser)]
+#[command(name = "operator", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until told to end
+    Run(Box<Config>),
+    /// Print the rules of the operator's role, as the chart includes them
+    Rbac {
+        /// Which role
+        scope: Scope,
+    },
+}
+
+fn main() -> ExitCode {
+    match execute(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    let config = match command {
+        Command::Rbac { scope } => {
+            let yaml = serde_saphyr::to_string(&rbac::rules(scope))?;
+            print!("# Generated from operator/src/rbac.rs by `make generate`. Do not edit.\n{yaml}");
+            return Ok(());
+        }
+        Command::Run(config) => *config,
+    };
+    if config.check_config {
+        println!("{:#?}\n{:#?}", config.platform(), config);
+        return Ok(());
+    }
+    // Two TLS providers in one process panic at the first handshake: this one is chosen before.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("another TLS provider was installed before ours");
+    }
+    let log_filter = service::telemetry::init(&config.log)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(operator::run::run(config, log_filter))
+}

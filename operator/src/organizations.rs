@@ -1,0 +1,489 @@
+//! The life of an Organization: its namespace and fence, and what is said of them.
+//!
+//! A namespace that somebody made for something else is never taken. An organization with
+//! instances is not deleted: its status says which remain.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use crds::{
+    Organization,
+    app_instance::DeletionPolicy,
+    condition::{self, Condition},
+    labels,
+    organization::OrganizationStatus,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    core::ObjectMeta,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use plan::{
+    digest,
+    health::{self, Finding, State},
+    organization::{self, DesiredOrganization},
+};
+use serde::Serialize;
+
+use crate::{
+    backoff::Backoffs,
+    cache::{Cache, child::Applied, fence::FenceKind},
+    failure::Failure,
+    metrics::Metrics,
+};
+
+/// What reconciling an organization needs.
+pub struct Organizations {
+    client: Client,
+    cache: Cache,
+    metrics: Metrics,
+    backoff: Backoffs<String>,
+}
+
+/// A namespace that is somebody else's is looked at again this often.
+const TAKEN_AGAIN: Duration = Duration::from_secs(30);
+
+impl Organizations {
+    /// Everything that reconciling needs.
+    #[must_use]
+    pub fn new(client: Client, cache: Cache, metrics: Metrics) -> Self {
+        let backoff = Backoffs::new(Duration::from_millis(500), Duration::from_secs(60));
+        Self {
+            client,
+            cache,
+            metrics,
+            backoff,
+        }
+    }
+}
+
+/// Makes one organization true.
+///
+/// # Errors
+/// A [`Failure`]; [`retry`] decides when to try again.
+#[tracing::instrument(
+    name = "reconcile",
+    skip_all,
+    fields(
+        kind = "Organization",
+        object = organization.name_any(),
+        generation = organization.metadata.generation,
+    )
+)]
+pub async fn reconcile(
+    organization: Arc<Organization>,
+    operator: Arc<Organizations>,
+) -> Result<Action, Failure> {
+    let started = std::time::Instant::now();
+    let result = make_true(&organization, &operator).await;
+    operator
+        .metrics
+        .reconciled("organization", started.elapsed(), result.as_ref().err());
+    if result.is_ok() {
+        operator.backoff.reset(&organization.name_any());
+    }
+    result
+}
+
+/// When to try again after a failure.
+#[must_use]
+pub fn retry(
+    organization: Arc<Organization>,
+    failure: &Failure,
+    operator: Arc<Organizations>,
+) -> Action {
+    let wait = operator.backoff.next(&organization.name_any());
+    tracing::warn!(
+        object = %ObjectRef::from_obj(organization.as_ref()),
+        error = failure.chain(),
+        retry_seconds = wait.as_secs_f32(),
+        "reconciliation failed"
+    );
+    Action::requeue(wait)
+}
+
+async fn make_true(
+    organization: &Organization,
+    operator: &Organizations,
+) -> Result<Action, Failure> {
+    let name = organization.name_any();
+    let instances = operator.cache.instances_in(&name);
+    if organization.metadata.deletion_timestamp.is_some() {
+        let names: Vec<String> = instances
+            .iter()
+            .map(|instance| instance.name_any())
+            .collect();
+        return delete(organization, operator, &names).await;
+    }
+    if !organization
+        .finalizers()
+        .iter()
+        .any(|f| f == labels::ORGANIZATION_FINALIZER)
+    {
+        write_finalizers(organization, operator, &[labels::ORGANIZATION_FINALIZER]).await?;
+    }
+    let desired = organization::desired(organization);
+    let finding = match claim_namespace(operator, &name, &desired.namespace).await? {
+        Some(taken) => taken,
+        None => {
+            build_fence(operator, &name, &desired).await?;
+            Finding {
+                state: State::Well,
+                reason: "Fenced",
+                message: format!("namespace {name} is there, with its quota and a closed network"),
+            }
+        }
+    };
+    let is_taken = finding.state != State::Well;
+    write_status(organization, operator, &finding, instances.len()).await?;
+    Ok(if is_taken {
+        Action::requeue(TAKEN_AGAIN)
+    } else {
+        Action::await_change()
+    })
+}
+
+/// Makes the namespace, or says why it is not this organization's.
+async fn claim_namespace(
+    operator: &Organizations,
+    name: &str,
+    desired: &Namespace,
+) -> Result<Option<Finding>, Failure> {
+    let key = (name.to_owned(), FenceKind::Namespace);
+    if is_as_planned(operator, &key, desired) {
+        return Ok(None);
+    }
+    let api: Api<Namespace> = Api::all(operator.client.clone());
+    let found = api
+        .get_metadata_opt(name)
+        .await
+        .map_err(|source| Failure::Observe {
+            what: format!("namespace {name}"),
+            source,
+        })?;
+    if let Some(found) = found {
+        if found.metadata.deletion_timestamp.is_some() {
+            return Ok(Some(Finding {
+                state: State::OnItsWay(None),
+                reason: "NamespaceTerminating",
+                message: format!("an earlier namespace {name} is still going away"),
+            }));
+        }
+        if !organization::may_adopt(found.labels(), name) {
+            return Ok(Some(Finding {
+                state: State::Stuck,
+                reason: "NamespaceTaken",
+                message: format!(
+                    "namespace {name} exists already and belongs to nobody of ours; give the \
+                     organization another name, or hand the namespace over: kubectl label \
+                     namespace {name} {}={name}",
+                    labels::ORGANIZATION
+                ),
+            }));
+        }
+    }
+    apply(operator, api, key, "Namespace", desired).await?;
+    Ok(None)
+}
+
+async fn build_fence(
+    operator: &Organizations,
+    name: &str,
+    desired: &DesiredOrganization,
+) -> Result<(), Failure> {
+    // Without `..`: a new part that nobody applies does not compile.
+    let DesiredOrganization {
+        namespace: _,
+        quota,
+        limits,
+        network_policy,
+    } = desired;
+    let client = || operator.client.clone();
+    let key = |kind| (name.to_owned(), kind);
+    let part = |kind, object: &dyn Planned| {
+        let key = key(kind);
+        !object.is_as_planned(operator, &key)
+    };
+    let (quota, limits, policy) = futures_util::join!(
+        async {
+            if part(FenceKind::Quota, quota) {
+                apply(
+                    operator,
+                    Api::namespaced(client(), name),
+                    key(FenceKind::Quota),
+                    "ResourceQuota",
+                    quota,
+                )
+                .await?;
+            }
+            Ok(())
+        },
+        async {
+            if part(FenceKind::Limits, limits) {
+                apply(
+                    operator,
+                    Api::namespaced(client(), name),
+                    key(FenceKind::Limits),
+                    "LimitRange",
+                    limits,
+                )
+                .await?;
+            }
+            Ok(())
+        },
+        async {
+            if part(FenceKind::Policy, network_policy) {
+                apply(
+                    operator,
+                    Api::namespaced(client(), name),
+                    key(FenceKind::Policy),
+                    "NetworkPolicy",
+                    network_policy,
+                )
+                .await?;
+            }
+            Ok(())
+        },
+    );
+    quota.and(limits).and(policy)
+}
+
+trait Planned {
+    fn is_as_planned(&self, operator: &Organizations, key: &(String, FenceKind)) -> bool;
+}
+
+impl<K: Serialize> Planned for K {
+    fn is_as_planned(&self, operator: &Organizations, key: &(String, FenceKind)) -> bool {
+        is_as_planned(operator, key, self)
+    }
+}
+
+fn is_as_planned<K: Serialize>(
+    operator: &Organizations,
+    key: &(String, FenceKind),
+    object: &K,
+) -> bool {
+    let fences = operator
+        .cache
+        .fences()
+        .read()
+        .unwrap_or_else(PoisonError::into_inner);
+    fences
+        .get(key)
+        .is_some_and(|applied| applied.is_as_planned(&digest::of(object)))
+}
+
+async fn apply<K>(
+    operator: &Organizations,
+    api: Api<K>,
+    key: (String, FenceKind),
+    kind: &'static str,
+    object: &K,
+) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = ()>
+        + Serialize
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    let name = object.name_any();
+    let mut body = serde_json::to_value(object).unwrap_or_default();
+    body["metadata"]["annotations"][labels::PLAN] = digest::of(object).into();
+    let params = PatchParams::apply(labels::MANAGER).force();
+    match api
+        .patch_metadata(&name, &params, &Patch::Apply(&body))
+        .await
+    {
+        Ok(answer) => {
+            operator.metrics.wrote();
+            note(operator, key, &answer.metadata);
+            Ok(())
+        }
+        Err(source) => Err(Failure::Apply {
+            kind: kind.to_owned(),
+            name,
+            source: Box::new(source),
+        }),
+    }
+}
+
+fn note(operator: &Organizations, key: (String, FenceKind), metadata: &ObjectMeta) {
+    let mut fences = operator
+        .cache
+        .fences()
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
+    fences.insert(key, Applied::verified(metadata));
+}
+
+async fn delete(
+    organization: &Organization,
+    operator: &Organizations,
+    instances: &[String],
+) -> Result<Action, Failure> {
+    if !organization
+        .finalizers()
+        .iter()
+        .any(|f| f == labels::ORGANIZATION_FINALIZER)
+    {
+        return Ok(Action::await_change());
+    }
+    let name = organization.name_any();
+    if !instances.is_empty() {
+        let finding = Finding {
+            state: State::Stuck,
+            reason: "InstancesRemain",
+            message: format!(
+                "it goes when its instances are gone; these remain: {}. Delete them with: kubectl \
+                 delete appi --all -n {name}",
+                instances.join(", ")
+            ),
+        };
+        write_status(organization, operator, &finding, instances.len()).await?;
+        return Ok(Action::await_change());
+    }
+    if organization.spec.deletion_policy == DeletionPolicy::Delete {
+        delete_namespace(operator, &name).await?;
+    }
+    let rest: Vec<&str> = organization
+        .finalizers()
+        .iter()
+        .map(String::as_str)
+        .filter(|f| *f != labels::ORGANIZATION_FINALIZER)
+        .collect();
+    write_finalizers(organization, operator, &rest).await?;
+    Ok(Action::await_change())
+}
+
+/// Only a namespace that says that it is this organization's, and exactly the one that was seen.
+async fn delete_namespace(operator: &Organizations, name: &str) -> Result<(), Failure> {
+    let api: Api<Namespace> = Api::all(operator.client.clone());
+    let found = api
+        .get_metadata_opt(name)
+        .await
+        .map_err(|source| Failure::Observe {
+            what: format!("namespace {name}"),
+            source,
+        })?;
+    let Some(found) = found.filter(|found| organization::may_adopt(found.labels(), name)) else {
+        return Ok(());
+    };
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: found.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(name, &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(source) => Err(Failure::Delete {
+            kind: "Namespace".to_owned(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+async fn write_finalizers(
+    organization: &Organization,
+    operator: &Organizations,
+    finalizers: &[&str],
+) -> Result<(), Failure> {
+    let name = organization.name_any();
+    let mut wanted: Vec<&str> = finalizers.to_vec();
+    if organization.metadata.deletion_timestamp.is_none() {
+        let others = organization.finalizers().iter().map(String::as_str);
+        wanted.extend(others.filter(|f| !finalizers.contains(f)));
+    }
+    let api: Api<Organization> = Api::all(operator.client.clone());
+    let patch = serde_json::json!({
+        "metadata": {
+            "finalizers": wanted,
+            "uid": organization.uid(),
+            "resourceVersion": organization.resource_version(),
+        },
+    });
+    match api
+        .patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(Failure::Finalizer {
+            name,
+            source: Box::new(source),
+        }),
+    }
+}
+
+async fn write_status(
+    organization: &Organization,
+    operator: &Organizations,
+    finding: &Finding,
+    instances: usize,
+) -> Result<(), Failure> {
+    let before = organization.status.clone().unwrap_or_default();
+    let generation = organization.metadata.generation;
+    let now = Timestamp::now();
+    let truth = if finding.state == State::Well {
+        "True"
+    } else {
+        "False"
+    };
+    let mut conditions: Vec<Condition> = vec![health::make(
+        &before.conditions,
+        condition::READY,
+        truth,
+        finding,
+        generation,
+        now,
+    )];
+    let extra = match finding.state {
+        State::Stuck => Some(condition::STALLED),
+        State::OnItsWay(_) => Some(condition::RECONCILING),
+        State::Well | State::AtRest => None,
+    };
+    conditions
+        .extend(extra.map(|type_| {
+            health::make(&before.conditions, type_, "True", finding, generation, now)
+        }));
+    let after = OrganizationStatus {
+        observed_generation: generation,
+        instances: i32::try_from(instances).ok(),
+        conditions,
+    };
+    if before == after {
+        return Ok(());
+    }
+    let name = organization.name_any();
+    let api: Api<Organization> = Api::all(operator.client.clone());
+    let patch = serde_json::json!({
+        "apiVersion": "tutti.dev/v1alpha1",
+        "kind": "Organization",
+        "metadata": { "name": name },
+        "status": after,
+    });
+    let params = PatchParams::apply(labels::MANAGER).force();
+    match api
+        .patch_status(&name, &params, &Patch::Apply(&patch))
+        .await
+    {
+        Ok(_) => {
+            operator.metrics.wrote();
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(Failure::Report {
+            name,
+            source: Box::new(source),
+        }),
+    }
+}

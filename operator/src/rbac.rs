@@ -1,0 +1,198 @@
+//! What the operator may do: one table, each line with its reason. The chart's roles are printed
+//! from it (`operator rbac`), and a test on a real cluster proves that each verb is used.
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde::Serialize;
+
+/// Which role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scope {
+    /// In the whole cluster.
+    Cluster,
+    /// In its own namespace.
+    Namespace,
+}
+
+/// Rules as the chart includes them.
+#[derive(Serialize)]
+pub struct Rules {
+    /// The rules.
+    pub rules: Vec<PolicyRule>,
+}
+
+/// Group, resources, verbs and the reason.
+type Line = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+);
+
+const CLUSTER: &[Line] = &[
+    (
+        "tutti.dev",
+        &["appdefinitions", "organizations", "appinstances", "routes"],
+        &["list", "watch"],
+        "what people wish for",
+    ),
+    (
+        "tutti.dev",
+        &["appinstances", "organizations"],
+        &["patch"],
+        "finalizers",
+    ),
+    (
+        "tutti.dev",
+        &["appinstances/finalizers", "organizations/finalizers"],
+        &["update"],
+        "owner references that block their owner's deletion",
+    ),
+    (
+        "tutti.dev",
+        &[
+            "appdefinitions/status",
+            "organizations/status",
+            "appinstances/status",
+            "routes/status",
+        ],
+        &["patch"],
+        "what came of the wishes",
+    ),
+    (
+        "tutti.dev",
+        &["routes"],
+        &["patch", "delete"],
+        "hostnames of instances",
+    ),
+    (
+        "",
+        &["services", "serviceaccounts"],
+        &["list", "watch", "patch", "delete"],
+        "children of instances",
+    ),
+    (
+        "",
+        &["persistentvolumeclaims"],
+        &["list", "watch", "patch", "delete"],
+        "volumes; deleted only with an instance whose policy is Delete",
+    ),
+    (
+        "",
+        &["secrets"],
+        &["create", "get", "list", "watch", "delete"],
+        "generated secrets, watched and read as metadata only; deleted only with an instance whose \
+         policy is Delete",
+    ),
+    (
+        "",
+        &["pods"],
+        &["list", "watch"],
+        "why an app does not answer",
+    ),
+    (
+        "",
+        &["pods/log"],
+        &["get"],
+        "the last line of an app that crashes",
+    ),
+    ("", &["events"], &["list"], "why a database has no pod"),
+    (
+        "",
+        &["namespaces"],
+        &["get", "list", "watch", "patch", "delete"],
+        "organizations",
+    ),
+    (
+        "",
+        &["resourcequotas", "limitranges"],
+        &["list", "watch", "patch"],
+        "fences of organizations",
+    ),
+    (
+        "apps",
+        &["deployments"],
+        &["list", "watch", "patch", "delete"],
+        "apps",
+    ),
+    (
+        "apps",
+        &["statefulsets"],
+        &["list", "watch", "patch", "delete"],
+        "databases",
+    ),
+    (
+        "batch",
+        &["jobs", "cronjobs"],
+        &["list", "watch", "patch", "delete"],
+        "installation, upgrade and periodic jobs",
+    ),
+    (
+        "networking.k8s.io",
+        &["networkpolicies"],
+        &["list", "watch", "patch", "delete"],
+        "who may talk to whom",
+    ),
+    (
+        "policy",
+        &["poddisruptionbudgets"],
+        &["list", "watch", "patch", "delete"],
+        "how many pods may be moved at once",
+    ),
+    (
+        "events.k8s.io",
+        &["events"],
+        &["create", "patch"],
+        "news, with the conditions' words",
+    ),
+];
+
+const NAMESPACE: &[Line] = &[(
+    "coordination.k8s.io",
+    &["leases"],
+    &["get", "create", "patch", "watch", "list"],
+    "which replica leads",
+)];
+
+/// The rules of a role.
+#[must_use]
+pub fn rules(scope: Scope) -> Rules {
+    let lines = match scope {
+        Scope::Cluster => CLUSTER,
+        Scope::Namespace => NAMESPACE,
+    };
+    let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    let rules = lines.iter().map(|(group, resources, verbs, _)| PolicyRule {
+        api_groups: Some(vec![(*group).to_owned()]),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    });
+    Rules {
+        rules: rules.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_granted_by_a_wildcard_and_nothing_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (group, resources, verbs, reason) in CLUSTER.iter().chain(NAMESPACE) {
+            assert!(!reason.is_empty());
+            for resource in *resources {
+                for verb in *verbs {
+                    assert!(
+                        !resource.contains('*') && !verb.contains('*'),
+                        "{resource} {verb}"
+                    );
+                    assert!(
+                        seen.insert((group, resource, verb)),
+                        "{group} {resource} {verb} twice"
+                    );
+                }
+            }
+        }
+    }
+}

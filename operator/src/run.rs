@@ -1,0 +1,394 @@
+//! The operator as it runs: watches, the controllers behind them, and which replica leads.
+//!
+//! ```text
+//! watches ──> Cache                       (every replica)
+//!    └─ touched ──> queue ──> reconcile   (the leader)
+//! ```
+
+use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use crds::{AppDefinition, AppInstance, Organization, Route, labels};
+use futures_util::{StreamExt as _, TryFuture, stream};
+use kube::{
+    Client, Resource, ResourceExt,
+    runtime::{
+        applier,
+        controller::{self, Action},
+        reflector::{ObjectRef, Store, store},
+    },
+};
+use prometheus_client::registry::Registry;
+use service::{Admin, Liveness, LogFilter, Readiness};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cache::{Cache, InstanceKey, fence_watch, watch},
+    config::Config,
+    definitions, hostnames, instance, leader,
+    metrics::Metrics,
+    organizations,
+};
+
+/// Requests of one object that come within this time are one: a pass writes a dozen children,
+/// whose echoes come back one by one.
+const DEBOUNCE: Duration = Duration::from_millis(5);
+/// How long work under way may take to end when we are told to.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// Runs until told to end.
+///
+/// # Errors
+/// When the API server cannot be reached at the start, or the leadership is lost.
+pub async fn run(config: Config, log_filter: LogFilter) -> anyhow::Result<()> {
+    let stop = service::shutdown::signal()?;
+    let client = Client::try_default().await.context(
+        "there is no cluster to talk to: run in a pod with a ServiceAccount, or set KUBECONFIG",
+    )?;
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let readiness = Readiness::default();
+    let mut tasks: JoinSet<()> = JoinSet::new();
+
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: choose another address with --listen",
+            config.listen
+        )
+    })?;
+    let admin = Admin {
+        registry: Arc::new(registry),
+        readiness: readiness.clone(),
+        liveness: Liveness::default(),
+        log_filter: Some(log_filter),
+    };
+    let admin_stop = CancellationToken::new();
+    let admin = tokio::spawn(service::admin::serve(listener, admin, admin_stop.clone()));
+
+    let (cache, queues) = start_watches(&client, &readiness, &mut tasks);
+    let leadership = leader::contend(client.clone(), &config.leadership).await?;
+    let leader::Leadership {
+        mut is_leading,
+        task,
+    } = leadership;
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        led = async {
+            is_leading.wait_for(|leading| *leading).await?;
+            wait_until_loaded(&readiness).await;
+            tracing::info!(identity = config.leadership.identity, "leading");
+            metrics.set_leading(true);
+            let work = lead(&client, &config, cache, queues, &metrics, stop.clone());
+            tokio::select! {
+                () = work => anyhow::Ok(()),
+                lost = is_leading.wait_for(|leading| !*leading) => {
+                    lost?;
+                    anyhow::bail!("the lease was lost: ending at once, another replica leads")
+                }
+            }
+        } => led?,
+    }
+    // Gives the lease back, so that another replica need not wait for it to run out.
+    drop(is_leading);
+    let _ = tokio::time::timeout(SHUTDOWN, task).await;
+    admin_stop.cancel();
+    let _ = admin.await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// The queues of the controllers.
+struct Queues {
+    instances: UnboundedReceiver<InstanceKey>,
+    organizations: UnboundedReceiver<String>,
+    definitions: UnboundedReceiver<String>,
+    hostnames: UnboundedReceiver<String>,
+}
+
+fn start_watches(
+    client: &Client,
+    readiness: &Readiness,
+    tasks: &mut JoinSet<()>,
+) -> (Cache, Queues) {
+    let (instances, instances_writer) = store::<AppInstance>();
+    let (definitions, definitions_writer) = store::<AppDefinition>();
+    let (organizations, organizations_writer) = store::<Organization>();
+    let (routes, routes_writer) = store::<Route>();
+    let cache = Cache::new(instances, definitions, organizations, routes);
+    let (touch_instance, instances) = unbounded_channel::<InstanceKey>();
+    let (touch_organization, organizations) = unbounded_channel::<String>();
+    let (touch_definition, definitions) = unbounded_channel::<String>();
+    let (touch_hostname, hostnames) = unbounded_channel::<String>();
+
+    // Sends fail only when the process ends and nobody listens any more.
+    let (instance, organization) = (touch_instance.clone(), touch_organization.clone());
+    let mut known: HashMap<InstanceKey, Fingerprint> = HashMap::new();
+    watch::reflect(
+        client,
+        instances_writer,
+        "AppInstance",
+        readiness,
+        tasks,
+        move |object| {
+            let key = InstanceKey {
+                namespace: object.namespace().unwrap_or_default(),
+                name: object.name_any(),
+            };
+            let fingerprint = Fingerprint::of(&object);
+            // Our own status writes come back here; they change nothing that is reconciled.
+            if known.get(&key) != Some(&fingerprint) {
+                known.insert(key.clone(), fingerprint);
+                let _ = organization.send(key.namespace.clone());
+                let _ = instance.send(key);
+            }
+        },
+    );
+
+    let (instance, all, definition) = (
+        touch_instance.clone(),
+        cache.instances.clone(),
+        touch_definition,
+    );
+    let mut known_definitions: HashMap<String, Option<i64>> = HashMap::new();
+    watch::reflect(
+        client,
+        definitions_writer,
+        "AppDefinition",
+        readiness,
+        tasks,
+        move |object| {
+            let name = object.name_any();
+            let generation = object.metadata.generation;
+            let is_deleted = object.metadata.deletion_timestamp.is_some();
+            if known_definitions.insert(name.clone(), generation) == Some(generation) && !is_deleted
+            {
+                return;
+            }
+            touch_all(&all, &instance, |other| other.spec.app == name);
+            let _ = definition.send(name);
+        },
+    );
+
+    let (instance, all, organization) = (
+        touch_instance.clone(),
+        cache.instances.clone(),
+        touch_organization.clone(),
+    );
+    let mut known_organizations: HashMap<String, Fingerprint> = HashMap::new();
+    watch::reflect(
+        client,
+        organizations_writer,
+        "Organization",
+        readiness,
+        tasks,
+        move |object| {
+            let name = object.name_any();
+            let fingerprint = Fingerprint::of(&object);
+            if known_organizations.insert(name.clone(), fingerprint.clone()) == Some(fingerprint) {
+                return;
+            }
+            touch_all(&all, &instance, |other| {
+                other.metadata.namespace.as_ref() == Some(&name)
+            });
+            let _ = organization.send(name);
+        },
+    );
+
+    watch::reflect(
+        client,
+        routes_writer,
+        "Route",
+        readiness,
+        tasks,
+        move |object| {
+            let _ = touch_hostname.send(object.spec.hostname);
+        },
+    );
+    watch::children(client, &cache, readiness, &touch_instance, tasks);
+    fence_watch::fences(client, &cache, readiness, &touch_organization, tasks);
+    (
+        cache,
+        Queues {
+            instances,
+            organizations,
+            definitions,
+            hostnames,
+        },
+    )
+}
+
+/// What of an object leads to a reconciliation when it changes: not its status.
+#[derive(Clone, Debug, PartialEq)]
+struct Fingerprint {
+    uid: Option<String>,
+    generation: Option<i64>,
+    is_deleting: bool,
+    has_finalizer: bool,
+    forgiven: Option<String>,
+}
+
+impl Fingerprint {
+    fn of<K: Resource>(object: &K) -> Self {
+        let meta = object.meta();
+        Self {
+            uid: meta.uid.clone(),
+            generation: meta.generation,
+            is_deleting: meta.deletion_timestamp.is_some(),
+            has_finalizer: meta.finalizers.as_ref().is_some_and(|f| !f.is_empty()),
+            forgiven: meta
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(labels::REGENERATE_SECRET).cloned()),
+        }
+    }
+}
+
+fn touch_all(
+    instances: &Store<AppInstance>,
+    touched: &UnboundedSender<InstanceKey>,
+    which: impl Fn(&AppInstance) -> bool,
+) {
+    for instance in instances.state() {
+        if which(&instance) {
+            let _ = touched.send(InstanceKey {
+                namespace: instance.namespace().unwrap_or_default(),
+                name: instance.name_any(),
+            });
+        }
+    }
+}
+
+async fn wait_until_loaded(readiness: &Readiness) {
+    while !readiness.is_ready() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The controllers, until told to end.
+async fn lead(
+    client: &Client,
+    config: &Config,
+    cache: Cache,
+    queues: Queues,
+    metrics: &Metrics,
+    stop: CancellationToken,
+) {
+    let instances = Arc::new(instance::Instances::new(
+        client.clone(),
+        cache.clone(),
+        config.platform(),
+        metrics.clone(),
+    ));
+    let organizations = Arc::new(organizations::Organizations::new(
+        client.clone(),
+        cache.clone(),
+        metrics.clone(),
+    ));
+    let definitions = Arc::new(definitions::Definitions::new(
+        client.clone(),
+        metrics.clone(),
+    ));
+    let by_name = |name: String| (name, None);
+    let concurrency = config.concurrency;
+    tokio::join!(
+        control(
+            cache.instances.clone(),
+            instance::reconcile,
+            instance::retry,
+            instances,
+            queues.instances,
+            |key: InstanceKey| (key.name, Some(key.namespace)),
+            concurrency,
+            stop.clone(),
+        ),
+        control(
+            cache.organizations.clone(),
+            organizations::reconcile,
+            organizations::retry,
+            organizations,
+            queues.organizations,
+            by_name,
+            concurrency,
+            stop.clone(),
+        ),
+        control(
+            cache.definitions.clone(),
+            definitions::reconcile,
+            definitions::retry,
+            definitions,
+            queues.definitions,
+            by_name,
+            concurrency,
+            stop.clone(),
+        ),
+        async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = hostnames::decide(client.clone(), cache.routes.clone(), queues.hostnames, metrics.clone()) => {}
+            }
+        },
+    );
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the queue never fails")]
+enum Never {}
+
+/// Reconciles what the queue names, until told to end; then lets what is under way end.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one part of a controller, named once"
+)]
+async fn control<K, C, F, T>(
+    objects: Store<K>,
+    reconcile: impl Fn(Arc<K>, Arc<C>) -> F,
+    retry: impl Fn(Arc<K>, &F::Error, Arc<C>) -> Action,
+    context: Arc<C>,
+    queue: UnboundedReceiver<T>,
+    reference: impl Fn(T) -> (String, Option<String>),
+    concurrency: u16,
+    stop: CancellationToken,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    F: TryFuture<Ok = Action> + Send + 'static,
+    F::Error: std::error::Error + Send + 'static,
+    C: Send + Sync + 'static,
+    T: 'static,
+{
+    let requests = stream::unfold(queue, |mut queue| async move {
+        queue.recv().await.map(|item| (item, queue))
+    })
+    .map(|item| {
+        let (name, namespace) = reference(item);
+        let reference = ObjectRef::<K>::new(&name);
+        Ok::<_, Never>(match namespace {
+            Some(namespace) => reference.within(&namespace),
+            None => reference,
+        })
+    })
+    .take_until(stop.cancelled());
+    let config = controller::Config::default()
+        .concurrency(concurrency)
+        .debounce(DEBOUNCE);
+    applier(
+        |object, context| {
+            Box::pin(futures_util::TryFutureExt::into_future(reconcile(
+                object, context,
+            )))
+        },
+        retry,
+        context,
+        objects,
+        Box::pin(requests),
+        config,
+    )
+    // Results are counted and logged where they arise; an object that is gone is no error.
+    .for_each(|_| std::future::ready(()))
+    .await;
+}

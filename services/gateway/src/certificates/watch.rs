@@ -1,0 +1,67 @@
+//! Secrets of type kubernetes.io/tls in one namespace, from the API server to the store.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{WatchStreamExt, watcher},
+};
+use service::Check;
+
+use super::{BadCertificate, Certificate};
+use crate::{gateway::Gateway, watch::follow};
+
+/// Follows the Secrets for as long as the program runs; the check is set once the first list is
+/// there and holds a certificate for the platform zone.
+pub async fn watch(client: Client, namespace: &str, gateway: Arc<Gateway>, check: Check) {
+    let config = watcher::Config::default().fields("type=kubernetes.io/tls");
+    let events = watcher(Api::<Secret>::namespaced(client, namespace), config)
+        .default_backoff()
+        .boxed();
+    let report = |known: &BTreeMap<_, Arc<Certificate>>| {
+        gateway.swap_certificates(known.values());
+        match gateway.certificates.load().platform() {
+            Some(_) => check.set(true),
+            None => check.set_missing(format!(
+                "no Secret of type kubernetes.io/tls in namespace {namespace} covers *.{}",
+                gateway.settings.zone
+            )),
+        }
+    };
+    let health = gateway.metrics.watch("Secret");
+    follow("Secret", events, health, keep, report).await;
+}
+
+/// What is kept of a Secret: its certificate, or the one before when the new one is broken.
+fn keep(secret: Secret, before: Option<&Arc<Certificate>>) -> Option<Arc<Certificate>> {
+    let version = secret.resource_version().unwrap_or_default();
+    if let Some(before) = before.filter(|before| *before.version == *version) {
+        return Some(Arc::clone(before));
+    }
+    let name = format!(
+        "{}/{}",
+        secret.namespace().unwrap_or_default(),
+        secret.name_any()
+    );
+    match read(&name, &version, &secret) {
+        Ok(certificate) => Some(Arc::new(certificate)),
+        Err(error) => {
+            tracing::warn!(
+                secret = name, %error, keeps_the_one_before = before.is_some(),
+                "certificate cannot be served"
+            );
+            before.cloned()
+        }
+    }
+}
+
+fn read(name: &str, version: &str, secret: &Secret) -> Result<Certificate, BadCertificate> {
+    let part = |key: &'static str| {
+        let data = secret.data.as_ref().and_then(|data| data.get(key));
+        data.map(|bytes| bytes.0.as_slice())
+            .ok_or(BadCertificate::Missing(key))
+    };
+    Certificate::read(name, version, part("tls.crt")?, part("tls.key")?)
+}

@@ -1,0 +1,110 @@
+//! Start-up of the gateway: read the configuration, open the ports, watch, serve, drain.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Parser;
+use gateway::{
+    certificates, config::Config, forward::SystemResolver, gateway::Gateway, listen,
+    metrics::Metrics, routes,
+};
+use prometheus_client::registry::Registry;
+use service::{Admin, Liveness, LogFilter, Readiness, admin, shutdown, telemetry};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    // First of all: a second provider in the tree would make the first handshake panic.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = Config::parse();
+    let checked = config.check();
+    if config.check_config {
+        match checked {
+            Ok(()) => println!("{config:#?}"),
+            Err(error) => eprintln!("{error}"),
+        }
+        return ExitCode::from(u8::from(config.check().is_err()));
+    }
+    match checked
+        .map_err(anyhow::Error::from)
+        .and_then(|()| start(&config))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(config: &Config) -> anyhow::Result<()> {
+    let log_filter = telemetry::init(&config.log).context("--log-filter")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = config.workers {
+        runtime.worker_threads(workers);
+    }
+    runtime
+        .enable_all()
+        .build()
+        .context("cannot start threads")?
+        .block_on(run(config, log_filter))
+}
+
+async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
+    let stop = shutdown::signal().context("cannot listen to signals")?;
+    let bind = async |flag: &str, address| {
+        TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{flag} {address}"))
+    };
+    let listeners = listen::Listeners {
+        http: bind("--http-listen", config.http_listen).await?,
+        https: bind("--https-listen", config.https_listen).await?,
+    };
+    let admin_listener = bind("--admin-listen", config.admin_listen).await?;
+
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let readiness = Readiness::default();
+    let checks = (
+        readiness.check("routes"),
+        readiness.check("certificates"),
+        readiness.check("listening"),
+    );
+    let gateway = Arc::new(Gateway::new(
+        config.settings(),
+        metrics,
+        Arc::new(SystemResolver),
+    ));
+
+    let registry = Arc::new(registry);
+    let admin = Admin {
+        registry,
+        readiness,
+        liveness: Liveness::default(),
+        log_filter: Some(log_filter),
+    };
+    let ended = CancellationToken::new();
+    let admin = tokio::spawn(admin::serve(admin_listener, admin, ended.clone()));
+
+    let client = kube::Client::try_default()
+        .await
+        .context("cannot find the API server")?;
+    let namespace = config.certificate_namespace()?.to_owned();
+    tokio::spawn(routes::watch::watch(
+        client.clone(),
+        Arc::clone(&gateway),
+        checks.0,
+    ));
+    let for_certificates = Arc::clone(&gateway);
+    tokio::spawn(async move {
+        certificates::watch::watch(client, &namespace, for_certificates, checks.1).await;
+    });
+
+    tracing::info!(http = %config.http_listen, https = %config.https_listen, admin = %config.admin_listen, "gateway starts");
+    listen::serve(gateway, listeners, stop, config.drain(), checks.2).await?;
+    ended.cancel();
+    admin.await??;
+    tracing::info!("gateway ends");
+    Ok(())
+}

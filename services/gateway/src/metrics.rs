@@ -1,0 +1,254 @@
+//! Metrics: what operators of the platform count and time. Handles are looked up when a route
+//! table is swapped, never per request; the series of a route end with the route.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::watch::Health;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteClass {
+    route: Arc<str>,
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteName {
+    route: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretName {
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Every metric of the gateway.
+#[derive(Clone)]
+pub struct Metrics {
+    requests: Family<RouteClass, Counter>,
+    durations: Family<RouteName, Histogram, fn() -> Histogram>,
+    refusals: Family<Reason, Counter>,
+    handshake_failures: Family<Reason, Counter>,
+    expiries: Family<SecretName, Gauge>,
+    watch_connected: Family<Kind, Gauge>,
+    watch_errors: Family<Kind, Counter>,
+    /// Client connections, tunnels included.
+    pub open_connections: Gauge,
+    pub routes: Gauge,
+    pub certificates: Gauge,
+    pub table_swaps: Counter,
+    /// Requests for which there is no route.
+    pub unmatched: Arc<RouteMetrics>,
+}
+
+/// The handles of one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    route: Arc<str>,
+    requests: [Counter; 5],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts one answered request.
+    pub fn observe(&self, status: u16, duration: Duration) {
+        let class = usize::from(status / 100)
+            .saturating_sub(1)
+            .min(CLASSES.len() - 1);
+        if let Some(counter) = self.requests.get(class) {
+            counter.inc();
+        }
+        self.duration.observe(duration.as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// Registers everything below `gateway_`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("gateway");
+        let requests = Family::<RouteClass, Counter>::default();
+        let durations =
+            Family::<RouteName, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
+        let unmatched = Arc::new(route_metrics(&requests, &durations, "none"));
+        let metrics = Self {
+            requests,
+            durations,
+            refusals: Family::default(),
+            handshake_failures: Family::default(),
+            expiries: Family::default(),
+            watch_connected: Family::default(),
+            watch_errors: Family::default(),
+            open_connections: Gauge::default(),
+            routes: Gauge::default(),
+            certificates: Gauge::default(),
+            table_swaps: Counter::default(),
+            unmatched,
+        };
+        let m = metrics.clone();
+        registry.register(
+            "requests",
+            "Requests answered, by route and class of status",
+            m.requests,
+        );
+        registry.register(
+            "request_duration_seconds",
+            "Time from the head of a request to the end of its answer",
+            m.durations,
+        );
+        registry.register(
+            "refusals",
+            "Requests answered by the gateway itself, by reason",
+            m.refusals,
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes that came to nothing, by reason",
+            m.handshake_failures,
+        );
+        registry.register(
+            "certificate_not_after_seconds",
+            "End of validity of each certificate, in seconds since 1970",
+            m.expiries,
+        );
+        registry.register(
+            "watch_connected",
+            "1 while the API server answers the watch",
+            m.watch_connected,
+        );
+        registry.register("watch_errors", "Times that a watch broke", m.watch_errors);
+        registry.register(
+            "open_connections",
+            "Connections of clients",
+            m.open_connections,
+        );
+        registry.register("routes", "Routes that are served", m.routes);
+        registry.register(
+            "certificates",
+            "Certificates that are served",
+            m.certificates,
+        );
+        registry.register(
+            "table_swaps",
+            "Times that a new route table took over",
+            m.table_swaps,
+        );
+        metrics
+    }
+
+    /// The handles for a route, the same ones as long as it is not forgotten.
+    #[must_use]
+    pub fn route(&self, route: &str) -> RouteMetrics {
+        route_metrics(&self.requests, &self.durations, route)
+    }
+
+    /// Ends the series of a route.
+    pub fn forget_route(&self, metrics: &RouteMetrics) {
+        for class in CLASSES {
+            self.requests.remove(&RouteClass {
+                route: Arc::clone(&metrics.route),
+                class,
+            });
+        }
+        self.durations.remove(&RouteName {
+            route: Arc::clone(&metrics.route),
+        });
+    }
+
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.handshake_failures
+            .get_or_create(&Reason { reason })
+            .inc();
+    }
+
+    /// Replaces the series of all certificates.
+    pub fn set_expiries<'a>(&self, expiries: impl Iterator<Item = (&'a str, i64)>) {
+        self.expiries.clear();
+        for (name, not_after) in expiries {
+            self.expiries
+                .get_or_create(&SecretName {
+                    name: name.to_owned(),
+                })
+                .set(not_after);
+        }
+    }
+
+    #[must_use]
+    pub fn watch(&self, kind: &'static str) -> Health {
+        Health {
+            connected: self.watch_connected.get_or_create_owned(&Kind { kind }),
+            errors: self.watch_errors.get_or_create_owned(&Kind { kind }),
+        }
+    }
+}
+
+fn route_metrics(
+    requests: &Family<RouteClass, Counter>,
+    durations: &Family<RouteName, Histogram, fn() -> Histogram>,
+    route: &str,
+) -> RouteMetrics {
+    let route: Arc<str> = route.into();
+    RouteMetrics {
+        requests: CLASSES.map(|class| {
+            requests.get_or_create_owned(&RouteClass {
+                route: Arc::clone(&route),
+                class,
+            })
+        }),
+        duration: durations.get_or_create_owned(&RouteName {
+            route: Arc::clone(&route),
+        }),
+        route,
+    }
+}
+
+/// From a cached page to a long download.
+fn histogram() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+
+    #[test]
+    fn the_series_of_a_route_end_with_it() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let route = metrics.route("org-acme/shop");
+        route.observe(204, Duration::from_millis(3));
+        let text = |registry: &Registry| {
+            let mut text = String::new();
+            encode(&mut text, registry).unwrap();
+            text
+        };
+        let served = text(&registry);
+        assert!(
+            served.contains(r#"gateway_requests_total{route="org-acme/shop",class="2xx"} 1"#),
+            "{served}"
+        );
+        metrics.forget_route(&route);
+        assert!(!text(&registry).contains("org-acme/shop"));
+    }
+}

@@ -1,0 +1,427 @@
+//! The life of a request, from top to bottom:
+//!
+//! ```text
+//! accept    a connection and its TLS name (listen.rs); here begins one exchange on it
+//! identify  which host is meant, said in exactly one way
+//! route     the target in the current table; plain HTTP is sent to HTTPS
+//! admit     may it pass: access, state of the backend, size
+//! forward   to the backend and back, streaming (forward.rs, body.rs, upgrade.rs)
+//! log       when the last byte has gone (access_log.rs)
+//! ```
+//!
+//! A phase either goes on or refuses; a refusal becomes a page (pages.rs). Nothing is decided
+//! anywhere else.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use crds::route::Access;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    uri::PathAndQuery,
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use crate::{
+    access_log::{Exchange, Upload},
+    body::{Answer, RequestBody},
+    errors::Refusal,
+    forward::Patience,
+    gateway::{Gateway, Route},
+    headers::{self, Edge, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID},
+    listen::Connection,
+    pages,
+    routes::{State, path},
+    upgrade,
+};
+
+/// What a phase ends with when it does not go on.
+enum End {
+    Refused(Refusal),
+    Redirected(HeaderValue),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Answers one request.
+pub async fn answer(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let (client, request_id) = accept(&gateway, &connection, request.headers());
+    let unmatched = Arc::clone(&gateway.metrics.unmatched);
+    let mut exchange = Exchange::begin(&request, &connection, client, request_id, unmatched);
+    let is_http1 = request.version() < Version::HTTP_2;
+
+    let result = match prepare(&gateway, &connection, &request, &mut exchange) {
+        Ok(route) => forward(&gateway, &route, request, exchange).await,
+        Err(end) => Err((end, exchange)),
+    };
+    let mut response = result.unwrap_or_else(|(end, exchange)| finish(&gateway, end, exchange));
+    // Asks the client to come back on a new connection, which no longer leads here.
+    if is_http1 && gateway.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The phases that read the head only.
+fn prepare(
+    gateway: &Gateway,
+    connection: &Connection,
+    request: &Request<Incoming>,
+    exchange: &mut Exchange,
+) -> Result<Arc<Route>, End> {
+    exchange.host = identify(connection, request)?;
+    let route = route(gateway, &exchange.host, request.uri())?;
+    exchange.route = Some(Arc::clone(&route));
+    send_to_https(gateway, connection, request, &exchange.host, &route)?;
+    admit(&route, request)?;
+    Ok(route)
+}
+
+// ── accept ──────────────────────────────────────────────────────────────────────────────────────
+
+/// Who asks, and under which id: a trusted proxy's word, or what we see ourselves.
+fn accept(
+    gateway: &Gateway,
+    connection: &Connection,
+    headers: &HeaderMap,
+) -> (IpAddr, HeaderValue) {
+    let peer = connection.peer;
+    if !connection.is_trusted {
+        return (peer.ip(), gateway.next_request_id());
+    }
+    let chain = headers
+        .get(X_FORWARDED_FOR)
+        .and_then(|chain| chain.to_str().ok());
+    let client = chain.map_or(peer.ip(), |chain| {
+        headers::client_of(chain, peer, |address| gateway.is_trusted(address))
+    });
+    let given = headers
+        .get(X_REQUEST_ID)
+        .filter(|id| (1..=128).contains(&id.len()));
+    (
+        client,
+        given.cloned().unwrap_or_else(|| gateway.next_request_id()),
+    )
+}
+
+// ── identify ────────────────────────────────────────────────────────────────────────────────────
+
+/// The host in lower case, without port. Said twice, or in two ways, it is refused: what we route
+/// by must be what the backend reads.
+fn identify<B>(connection: &Connection, request: &Request<B>) -> Result<String, Refusal> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE)
+        || request.method().as_str() == "TRACK"
+    {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    let headers = request.headers();
+    // hyper lets Transfer-Encoding win, drops Content-Length and closes the connection after the
+    // answer (RFC 9112 section 6.1), so both are never seen here on HTTP/1.1. HTTP/2 has no
+    // Transfer-Encoding at all.
+    if headers.contains_key(TRANSFER_ENCODING)
+        && (headers.contains_key(CONTENT_LENGTH) || request.version() == Version::HTTP_2)
+    {
+        return Err(Refusal::LengthAmbiguous);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let header = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::HostAmbiguous);
+    }
+    let said = |value: &[u8]| headers::normalise_host(value).ok_or(Refusal::HostMalformed);
+    let host = match (headers::authority(request.uri()), header) {
+        (None, None) => return Err(Refusal::HostMissing),
+        (None, Some(header)) => said(header.as_bytes())?,
+        (Some(authority), None) if request.version() == Version::HTTP_2 => {
+            said(authority.as_bytes())?
+        }
+        // An absolute target needs a Host as well (RFC 9112 section 3.2).
+        (Some(_), None) => return Err(Refusal::HostMissing),
+        (Some(authority), Some(header)) => {
+            let host = said(authority.as_bytes())?;
+            if host != said(header.as_bytes())? {
+                return Err(Refusal::HostAmbiguous);
+            }
+            host
+        }
+    };
+    if connection.covers(&host) {
+        Ok(host)
+    } else {
+        Err(Refusal::Misdirected)
+    }
+}
+
+// ── route ───────────────────────────────────────────────────────────────────────────────────────
+
+/// The target in the table that is current now.
+fn route(gateway: &Gateway, host: &str, uri: &Uri) -> Result<Arc<Route>, Refusal> {
+    let path = path::normalise(uri.path()).ok_or(Refusal::PathAmbiguous)?;
+    let table = gateway.routes.load();
+    table
+        .lookup(host, &path)
+        .cloned()
+        .ok_or(Refusal::UnknownHost)
+}
+
+/// Plain HTTP goes on only where the route allows it; elsewhere the client comes back by HTTPS.
+fn send_to_https<B>(
+    gateway: &Gateway,
+    connection: &Connection,
+    request: &Request<B>,
+    host: &str,
+    route: &Route,
+) -> Result<(), End> {
+    if route.target.plain_http || is_secure(connection, request.headers()) {
+        return Ok(());
+    }
+    let rest = request
+        .uri()
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    let location = match gateway.settings.public_https_port {
+        443 => format!("https://{host}{rest}"),
+        port => format!("https://{host}:{port}{rest}"),
+    };
+    match HeaderValue::try_from(location) {
+        Ok(location) => Err(End::Redirected(location)),
+        Err(_) => Err(Refusal::PathAmbiguous.into()),
+    }
+}
+
+fn is_secure(connection: &Connection, headers: &HeaderMap) -> bool {
+    connection.is_tls()
+        || (connection.is_trusted
+            && headers
+                .get(X_FORWARDED_PROTO)
+                .is_some_and(|proto| proto == "https"))
+}
+
+// ── admit ───────────────────────────────────────────────────────────────────────────────────────
+
+/// Whether this request may pass to this target now. In doubt it may not.
+fn admit<B>(route: &Route, request: &Request<B>) -> Result<(), Refusal> {
+    let target = &route.target;
+    match target.access {
+        Access::Public => {}
+        Access::Members | Access::Admins => return Err(Refusal::SignInNotAvailable),
+    }
+    match &target.state {
+        State::Ready => {}
+        State::Starting { message } => {
+            return Err(Refusal::Starting {
+                message: message.clone(),
+            });
+        }
+        State::Stopped { message } => {
+            return Err(Refusal::Stopped {
+                message: message.clone(),
+            });
+        }
+        State::Broken { message } => {
+            return Err(Refusal::Broken {
+                message: message.clone(),
+            });
+        }
+    }
+    match request.headers().get(CONTENT_LENGTH) {
+        None => Ok(()),
+        Some(length) => match length
+            .to_str()
+            .ok()
+            .and_then(|length| length.parse::<u64>().ok())
+        {
+            Some(length) if length <= target.body_limit => Ok(()),
+            Some(_) => Err(Refusal::BodyTooLarge),
+            None => Err(Refusal::LengthAmbiguous),
+        },
+    }
+}
+
+// ── forward ─────────────────────────────────────────────────────────────────────────────────────
+
+/// To the backend and back.
+async fn forward(
+    gateway: &Arc<Gateway>,
+    route: &Arc<Route>,
+    mut request: Request<Incoming>,
+    mut exchange: Box<Exchange>,
+) -> Result<Response<Answer>, (End, Box<Exchange>)> {
+    let target = &route.target;
+    let is_websocket = request.version() == Version::HTTP_11
+        && !route.kept.backend.is_http2()
+        && headers::wants_websocket(request.headers());
+    let client_side = is_websocket.then(|| hyper::upgrade::on(&mut request));
+
+    let request = match rewrite(gateway, route, request, &mut exchange, is_websocket) {
+        Ok(request) => request,
+        Err(refusal) => return Err((refusal.into(), exchange)),
+    };
+    let upload = exchange.upload.clone();
+    let patience = Patience {
+        response: target.response_timeout,
+        idle: target.idle_timeout,
+        upload: upload.as_deref(),
+    };
+    let sent = route.kept.backend.send(request, &patience).await;
+    exchange.upstream_time = Some(exchange.begun.elapsed());
+    let (mut response, lease) = match sent {
+        Ok(answered) => answered,
+        Err(refusal) => return Err((refusal.into(), exchange)),
+    };
+
+    exchange.status = response.status();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(target.idle_timeout, &mut response, client_side, exchange);
+    }
+    let (mut parts, body) = response.into_parts();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    parts
+        .headers
+        .insert(X_REQUEST_ID, exchange.request_id.clone());
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    let body = Answer::backend(body, lease, target.idle_timeout, exchange);
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The request as the backend gets it.
+fn rewrite(
+    gateway: &Gateway,
+    route: &Route,
+    request: Request<Incoming>,
+    exchange: &mut Exchange,
+    is_websocket: bool,
+) -> Result<Request<RequestBody>, Refusal> {
+    let connection = &exchange.connection;
+    let (mut parts, body) = request.into_parts();
+    let headers = &mut parts.headers;
+    let is_secure = is_secure(connection, headers);
+    let host = match headers.remove(HOST) {
+        Some(host) => host,
+        None => headers::authority(&parts.uri)
+            .and_then(|authority| HeaderValue::from_str(authority).ok())
+            .ok_or(Refusal::HostMissing)?,
+    };
+    let chain = connection
+        .is_trusted
+        .then(|| headers.get(X_FORWARDED_FOR).cloned())
+        .flatten();
+    let takes_trailers = headers::takes_trailers(headers);
+
+    headers::strip_hop_by_hop(headers);
+    headers::strip_reserved(headers);
+    headers::join_cookies(headers);
+    let edge = Edge {
+        peer: connection.peer.ip(),
+        peer_value: &connection.peer_value,
+        is_trusted: connection.is_trusted,
+        is_secure,
+        host: &host,
+        port: if is_secure {
+            &gateway.public_https_port
+        } else {
+            &gateway.public_http_port
+        },
+        request_id: &exchange.request_id,
+    };
+    headers::add_forwarded(headers, &edge, chain);
+
+    let rest = parts
+        .uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or(PathAndQuery::from_static("/"));
+    if route.kept.backend.is_http2() {
+        if takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        parts.version = Version::HTTP_2;
+        parts.uri = Uri::builder()
+            .scheme("http")
+            .authority(host.as_bytes())
+            .path_and_query(rest)
+            .build()
+            .map_err(|_| Refusal::HostMalformed)?;
+    } else {
+        headers.insert(HOST, host);
+        if is_websocket {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        parts.version = Version::HTTP_11;
+        parts.uri = Uri::from(rest);
+    }
+    parts.extensions.clear();
+
+    let body = if hyper::body::Body::is_end_stream(&body) {
+        RequestBody::empty()
+    } else {
+        let upload = Arc::new(Upload::new(exchange.begun));
+        exchange.upload = Some(Arc::clone(&upload));
+        RequestBody::new(body, upload, route.target.body_limit)
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+/// The backend has agreed to WebSocket: the answer goes to the client, and then bytes pass.
+fn switch(
+    idle: std::time::Duration,
+    response: &mut Response<Incoming>,
+    client_side: Option<OnUpgrade>,
+    mut exchange: Box<Exchange>,
+) -> Result<Response<Answer>, (End, Box<Exchange>)> {
+    // A backend that switches without having been asked cannot be followed.
+    let Some(client_side) = client_side else {
+        return Err((Refusal::BackendBroken.into(), exchange));
+    };
+    let backend_side = hyper::upgrade::on(&mut *response);
+    let mut headers = std::mem::take(response.headers_mut());
+    headers::strip_hop_by_hop(&mut headers);
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    exchange
+        .upload
+        .get_or_insert_with(|| Arc::new(Upload::new(exchange.begun)));
+    let connection = Arc::clone(&exchange.connection);
+    connection.spawn(upgrade::tunnel(client_side, backend_side, idle, exchange));
+
+    let mut switched = Response::new(Answer::nothing());
+    *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *switched.headers_mut() = headers;
+    Ok(switched)
+}
+
+// ── log ─────────────────────────────────────────────────────────────────────────────────────────
+
+/// The answer of our own. The log line follows when its last byte has gone.
+fn finish(gateway: &Gateway, end: End, mut exchange: Box<Exchange>) -> Response<Answer> {
+    let response = match end {
+        End::Refused(refusal) => {
+            gateway.metrics.refused(refusal.reason());
+            exchange.reason = Some(refusal.reason());
+            pages::answer(&refusal, &exchange)
+        }
+        End::Redirected(location) => {
+            let is_safe = matches!(exchange.method, Method::GET | Method::HEAD);
+            let mut response = Response::new(Bytes::new());
+            let (status, headers) = pages::redirect(location, is_safe);
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            response
+        }
+    };
+    exchange.status = response.status();
+    response.map(|page| Answer::page(page, exchange))
+}

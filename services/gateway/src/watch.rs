@@ -1,0 +1,208 @@
+//! Following objects of one kind: events of a watch in, the whole set out, at a bounded pace.
+//!
+//! A single change is reported at once; changes that come in a burst are reported together. While
+//! the API server is away the last set stands, said once in the log and always in the metrics.
+//! A list that begins anew (after a gap) replaces the set only when it is complete.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+use futures_util::{Stream, StreamExt};
+use kube::{
+    Resource, ResourceExt,
+    runtime::watcher::{Error, Event},
+};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+/// Between two reports at least. A change is served within 50 ms, of which this is the wait.
+pub const PACE: Duration = Duration::from_millis(20);
+
+/// `(namespace, name)`.
+pub type Key = (String, String);
+
+/// What the rest of the program learns about the watch itself.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// 1 while the API server answers.
+    pub connected: Gauge,
+    pub errors: Counter,
+}
+
+/// Follows until the stream ends, which a watch never does. `convert` makes of an object what is
+/// kept of it, and may fall back on what was kept before; `report` gets everything that is kept.
+pub async fn follow<K, V>(
+    kind: &'static str,
+    events: impl Stream<Item = Result<Event<K>, Error>>,
+    health: Health,
+    mut convert: impl FnMut(K, Option<&V>) -> Option<V>,
+    mut report: impl FnMut(&BTreeMap<Key, V>),
+) where
+    K: Resource + Debug,
+    V: Clone,
+{
+    let mut events = std::pin::pin!(events);
+    let mut known: BTreeMap<Key, V> = BTreeMap::new();
+    // The list that is being read; it becomes `known` when it is complete.
+    let mut listing: Option<BTreeMap<Key, V>> = None;
+    let mut is_changed = false;
+    let mut is_away = false;
+    let mut next_report = Instant::now();
+
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = tokio::time::sleep_until(next_report.into()), if is_changed => {
+                let begun = Instant::now();
+                report(&known);
+                is_changed = false;
+                // A large set takes longer: never more than a fifth of one core goes into it.
+                next_report = Instant::now() + PACE.max(begun.elapsed() * 4);
+                continue;
+            }
+        };
+        match event {
+            None => return,
+            Some(Err(error)) => {
+                health.errors.inc();
+                health.connected.set(0);
+                if !std::mem::replace(&mut is_away, true) {
+                    tracing::warn!(kind, error = %chain(&error), "watch broken; the last known objects stay served");
+                }
+            }
+            Some(Ok(event)) => {
+                health.connected.set(1);
+                if std::mem::replace(&mut is_away, false) {
+                    tracing::info!(kind, "watch works again");
+                }
+                match event {
+                    Event::Init => listing = Some(BTreeMap::new()),
+                    Event::InitApply(object) => {
+                        let key = key(&object);
+                        if let Some(value) = convert(object, known.get(&key)) {
+                            listing.get_or_insert_default().insert(key, value);
+                        }
+                        // A list of ten thousand comes as one burst; other tasks want to run too.
+                        tokio::task::yield_now().await;
+                    }
+                    Event::InitDone => {
+                        known = listing.take().unwrap_or_default();
+                        is_changed = true;
+                    }
+                    Event::Apply(object) => {
+                        let key = key(&object);
+                        match convert(object, known.get(&key)) {
+                            Some(value) => known.insert(key, value),
+                            None => known.remove(&key),
+                        };
+                        is_changed = true;
+                    }
+                    Event::Delete(object) => {
+                        known.remove(&key(&object));
+                        is_changed = true;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn key<K: Resource>(object: &K) -> Key {
+    (
+        object.meta().namespace.clone().unwrap_or_default(),
+        object.name_any(),
+    )
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use std::sync::{Arc, Mutex};
+
+    fn object(name: &str) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.name = Some(name.to_owned());
+        object
+    }
+
+    /// Feeds events, lets the pace pass, and gives back the sets that were reported.
+    async fn reports(events: Vec<Result<Event<ConfigMap>, Error>>) -> Vec<Vec<String>> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let events = stream::iter(events).chain(stream::pending());
+        let followed = follow(
+            "ConfigMap",
+            events,
+            Health::default(),
+            |object: ConfigMap, _| object.metadata.name,
+            move |known| sink.lock().unwrap().push(known.values().cloned().collect()),
+        );
+        let _ = tokio::time::timeout(Duration::from_millis(200), followed).await;
+        let seen = seen.lock().unwrap();
+        seen.clone()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_reported_before_the_first_list_is_complete() {
+        let begun = vec![Ok(Event::Init), Ok(Event::InitApply(object("a")))];
+        assert_eq!(reports(begun).await, Vec::<Vec<String>>::new());
+        let complete = vec![
+            Ok(Event::Init),
+            Ok(Event::InitApply(object("a"))),
+            Ok(Event::InitApply(object("b"))),
+            Ok(Event::InitDone),
+        ];
+        assert_eq!(reports(complete).await, [["a", "b"]]);
+    }
+
+    #[tokio::test]
+    async fn a_thousand_changes_are_a_handful_of_reports_and_the_last_one_is_whole() {
+        let mut events = vec![Ok(Event::Init), Ok(Event::InitDone)];
+        events.extend((0..1_000).map(|n| Ok(Event::Apply(object(&format!("n{n}"))))));
+        let reports = reports(events).await;
+        assert!(reports.len() <= 5, "{}", reports.len());
+        assert_eq!(reports.last().map(Vec::len), Some(1_000));
+    }
+
+    #[tokio::test]
+    async fn the_set_stands_while_the_api_server_is_away_and_a_new_list_replaces_it_whole() {
+        let events = vec![
+            Ok(Event::Init),
+            Ok(Event::InitApply(object("gone"))),
+            Ok(Event::InitDone),
+            Err(Error::NoResourceVersion),
+            Ok(Event::Init),
+            Ok(Event::InitApply(object("new"))),
+        ];
+        let incomplete = reports(events).await;
+        assert_eq!(incomplete.last(), Some(&vec!["gone".to_owned()]));
+
+        let events = vec![
+            Ok(Event::Init),
+            Ok(Event::InitApply(object("gone"))),
+            Ok(Event::InitDone),
+            Ok(Event::Init),
+            Ok(Event::InitApply(object("new"))),
+            Ok(Event::InitDone),
+        ];
+        assert_eq!(reports(events).await.last(), Some(&vec!["new".to_owned()]));
+    }
+}

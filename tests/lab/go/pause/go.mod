@@ -1,0 +1,3 @@
+module tutti.dev/lab/pause
+
+go 1.20

@@ -1,0 +1,263 @@
+//! Builds images on the lab's dockerd and pushes them to its registry. A build whose context is
+//! in the registry already is skipped: the hash of the context is a tag there.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bollard::{
+    Docker,
+    query_parameters::{
+        BuildImageOptionsBuilder, ImportImageOptionsBuilder, PushImageOptionsBuilder,
+        TagImageOptionsBuilder,
+    },
+};
+use futures_util::StreamExt;
+
+use crate::{dockerfile, images::BASE_IMAGE, state::State};
+
+/// The longest silence of dockerd within a request: a step of a build (installing packages) says
+/// nothing for minutes.
+const PATIENCE_SECONDS: u64 = 30 * 60;
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct ImageBuild {
+    /// The folder with the Dockerfile.
+    pub context: PathBuf,
+    /// `repository:tag`, such as `localhost:5000/tutti/wordpress:6.8`.
+    pub tag: String,
+    /// Values of the Dockerfile's ARG lines.
+    pub arguments: Vec<(String, String)>,
+    /// Whether to push it to the registry that its name begins with.
+    pub push: bool,
+}
+
+/// What came of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// `repository@sha256:…` when it was pushed, else the tag.
+    pub reference: String,
+    /// Whether the registry held it already.
+    pub was_there: bool,
+}
+
+/// Connects to the lab's dockerd.
+pub async fn connect(state: &State) -> Result<Docker> {
+    let socket = state.docker_socket();
+    let socket = socket
+        .to_str()
+        .context("the state folder's path is not text")?;
+    let docker = Docker::connect_with_unix(socket, PATIENCE_SECONDS, bollard::API_DEFAULT_VERSION)
+        .with_context(|| format!("no dockerd at {socket}; run make up"))?;
+    // Debian's dockerd speaks an older version than this library.
+    docker
+        .negotiate_version()
+        .await
+        .with_context(|| format!("dockerd does not answer at {socket}; run make up"))
+}
+
+/// Builds an image; every line of the builder's goes to `output`.
+pub async fn build(
+    state: &State,
+    request: &ImageBuild,
+    mut output: impl FnMut(&str),
+) -> Result<BuiltImage> {
+    let (repository, tag) = split_tag(&request.tag)?;
+    let dockerfile = request.context.join("Dockerfile");
+    let text = fs::read_to_string(&dockerfile)
+        .with_context(|| format!("cannot read {}", dockerfile.display()))?;
+    let docker = connect(state).await?;
+    let bases = ensure_bases(&docker, &text).await?;
+    let hash = dockerfile::context_hash(&request.context, &request.arguments, &bases)?;
+    // A tag has at most 128 characters; 32 of the hash never meet by chance.
+    let content_tag = format!("content-{}", &hash[..32]);
+    let content_name = format!("{repository}:{content_tag}");
+    if request.push
+        && let Some(digest) = digest_in_registry(&docker, &content_name).await
+    {
+        let tagged = digest_in_registry(&docker, &request.tag).await;
+        let may_tag = tagged.as_deref() == Some(&digest)
+            || retag(&docker, &content_name, repository, tag).await.is_ok();
+        if may_tag {
+            return Ok(BuiltImage {
+                reference: format!("{repository}@{digest}"),
+                was_there: true,
+            });
+        }
+    }
+    build_context(&docker, request, &mut output).await?;
+    if !request.push {
+        return Ok(BuiltImage {
+            reference: request.tag.clone(),
+            was_there: false,
+        });
+    }
+    push(&docker, repository, tag).await?;
+    retag(&docker, &request.tag, repository, &content_tag).await?;
+    let digest = digest_in_registry(&docker, &request.tag)
+        .await
+        .with_context(|| format!("the registry does not have {} after the push", request.tag))?;
+    Ok(BuiltImage {
+        reference: format!("{repository}@{digest}"),
+        was_there: false,
+    })
+}
+
+/// Checks that all base images are there, and returns what they are now: a new base makes a new
+/// image.
+async fn ensure_bases(docker: &Docker, dockerfile: &str) -> Result<String> {
+    let mut identities = String::new();
+    for image in dockerfile::base_images(dockerfile) {
+        if image.contains('$') {
+            // Named by an argument: the builder will tell.
+            continue;
+        }
+        match docker.inspect_image(&image).await {
+            Ok(found) => identities.push_str(&found.id.unwrap_or_default()),
+            // It may be in the lab's registry, from where the builder takes it.
+            Err(_) => match digest_in_registry(docker, &image).await {
+                Some(digest) => identities.push_str(&digest),
+                None => bail!(
+                    "the base image {image} is neither loaded nor in a registry that can be \
+                     reached; the lab has {BASE_IMAGE} and what is pushed to its own registry"
+                ),
+            },
+        }
+    }
+    Ok(identities)
+}
+
+async fn build_context(
+    docker: &Docker,
+    request: &ImageBuild,
+    output: &mut impl FnMut(&str),
+) -> Result<()> {
+    let mut context = Vec::new();
+    dockerfile::context_tar(&request.context, &mut context)?;
+    let arguments: HashMap<String, String> = request.arguments.iter().cloned().collect();
+    let options = BuildImageOptionsBuilder::default()
+        .dockerfile("Dockerfile")
+        .t(&request.tag)
+        .rm(true)
+        .forcerm(true)
+        .networkmode("host")
+        .buildargs(&arguments)
+        .build();
+    let mut news = docker.build_image(options, None, Some(bollard::body_full(context.into())));
+    let mut last = String::new();
+    while let Some(item) = news.next().await {
+        let item =
+            item.with_context(|| format!("building {} failed after: {last}", request.tag))?;
+        if let Some(error) = item.error_detail {
+            bail!(
+                "building {} failed after: {last}\n{}",
+                request.tag,
+                error.message.unwrap_or_default()
+            );
+        }
+        if let Some(text) = item.stream {
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                output(line);
+                if line.starts_with("Step ") {
+                    line.clone_into(&mut last);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn retag(docker: &Docker, name: &str, repository: &str, tag: &str) -> Result<()> {
+    let options = TagImageOptionsBuilder::default()
+        .repo(repository)
+        .tag(tag)
+        .build();
+    docker.tag_image(name, Some(options)).await?;
+    push(docker, repository, tag).await
+}
+
+async fn push(docker: &Docker, repository: &str, tag: &str) -> Result<()> {
+    let options = PushImageOptionsBuilder::default().tag(tag).build();
+    let mut news = docker.push_image(repository, Some(options), None);
+    while let Some(item) = news.next().await {
+        let item = item.with_context(|| format!("cannot push {repository}:{tag}"))?;
+        if let Some(error) = item.error_detail {
+            bail!(
+                "cannot push {repository}:{tag}: {}",
+                error.message.unwrap_or_default()
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn digest_in_registry(docker: &Docker, name: &str) -> Option<String> {
+    let found = docker.inspect_registry_image(name, None).await.ok()?;
+    found.descriptor.digest
+}
+
+/// Splits `repository:tag`; a colon before the last slash belongs to a port.
+fn split_tag(name: &str) -> Result<(&str, &str)> {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') && !tag.is_empty() => Ok((repository, tag)),
+        _ => bail!("{name} has no tag; write repository:tag"),
+    }
+}
+
+/// Loads the base image into dockerd unless it is there.
+pub fn provide_base(state: &State, archive: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let docker = connect_patiently(state).await?;
+        if docker.inspect_image(BASE_IMAGE).await.is_ok() {
+            return Ok(());
+        }
+        let content = fs::read(archive)?;
+        let options = ImportImageOptionsBuilder::default().build();
+        let mut news = docker.import_image(options, bollard::body_full(content.into()), None);
+        while let Some(item) = news.next().await {
+            item.context("cannot load the base image into dockerd")?;
+        }
+        ensure!(
+            docker.inspect_image(BASE_IMAGE).await.is_ok(),
+            "{BASE_IMAGE} is not there after it was loaded"
+        );
+        Ok(())
+    })
+}
+
+async fn connect_patiently(state: &State) -> Result<Docker> {
+    // dockerd starts after containerd, in about 2 s; more on a busy machine.
+    for _ in 0..300 {
+        if let Ok(docker) = connect(state).await {
+            return Ok(docker);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let log = state.node_path(1, "logs/dockerd.log");
+    connect(state)
+        .await
+        .with_context(|| crate::process::tail(&log))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_of_a_registry_is_not_a_tag() {
+        assert_eq!(
+            split_tag("localhost:5000/a:1").unwrap(),
+            ("localhost:5000/a", "1")
+        );
+        assert!(split_tag("localhost:5000/a").is_err());
+        assert!(split_tag("a:").is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line of the lab.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use lab::{
+    Lab,
+    cache::Cache,
+    docker::ImageBuild,
+    doctor::{self, Gravity},
+    down,
+    forward::{self, Forward},
+    node,
+    state::State,
+    status, up,
+};
+
+/// A real Kubernetes on this machine, with no image registry to pull from.
+#[derive(Parser)]
+#[command(name = "lab", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the lab up, or back up; what runs already is left alone.
+    Up {
+        /// How many nodes; more than before adds the missing ones.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: Option<u8>,
+    },
+    /// End the lab and remove its data; the cache of built programs stays.
+    Down,
+    /// End the lab but keep its data: a later `up` resumes.
+    Stop,
+    /// What runs where, since when, and what it costs.
+    Status,
+    /// Print what a shell needs: eval "$(lab env)".
+    Env,
+    /// Look whether this machine can hold a lab.
+    Doctor,
+    /// Images for the lab.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// The first process of a node.
+    #[command(hide = true)]
+    Node { plan: PathBuf },
+    /// Forward TCP ports, each as LISTEN=TARGET.
+    #[command(hide = true)]
+    Forward { forwards: Vec<Forward> },
+}
+
+#[derive(Subcommand)]
+enum ImageCommand {
+    /// Build a folder with a Dockerfile; the last line printed is the image's reference.
+    Build(Build),
+}
+
+#[derive(Args)]
+struct Build {
+    /// The folder with the Dockerfile.
+    context: PathBuf,
+    /// repository:tag
+    #[arg(long)]
+    tag: String,
+    /// NAME=VALUE for an ARG of the Dockerfile.
+    #[arg(long = "build-arg", value_parser = parse_argument)]
+    build_arguments: Vec<(String, String)>,
+    /// Push it; a context that the registry has already is not built again.
+    #[arg(long)]
+    push: bool,
+}
+
+fn parse_argument(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(format!("{text} is not of the form NAME=VALUE")),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(CommandLine::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let state = State::from_environment();
+    match command {
+        Command::Up { nodes } => up::up(&state, &Cache::from_environment(), nodes).map(|_| ()),
+        Command::Down => down::down(&state),
+        Command::Stop => down::stop(&state),
+        Command::Status => status::print(&state),
+        Command::Env => print_environment(),
+        Command::Doctor => print_findings(&state),
+        Command::Image(ImageCommand::Build(build)) => build_image(build),
+        Command::Node { plan } => node::supervise(&plan),
+        Command::Forward { forwards } => forward::serve(forwards),
+    }
+}
+
+fn print_environment() -> Result<()> {
+    let lab = Lab::discover()?;
+    for (name, value) in lab.environment() {
+        println!("export {name}='{value}'");
+    }
+    println!("export PATH='{}':\"$PATH\"", lab.program_folder().display());
+    Ok(())
+}
+
+fn print_findings(state: &State) -> Result<()> {
+    let mut problems = 0;
+    for finding in doctor::examine(state) {
+        let sign = match finding.gravity {
+            Gravity::Fine => "ok",
+            Gravity::Note => "note",
+            Gravity::Problem => "PROBLEM",
+        };
+        println!("{sign:>8}  {}", finding.fact);
+        if !finding.mend.is_empty() {
+            println!("{:>8}  -> {}", "", finding.mend);
+        }
+        problems += usize::from(finding.gravity == Gravity::Problem);
+    }
+    if problems > 0 {
+        bail!(
+            "this machine cannot hold a lab; mend what is named above, {}",
+            doctor::WAY_OUT
+        );
+    }
+    Ok(())
+}
+
+fn build_image(build: Build) -> Result<()> {
+    let request = ImageBuild {
+        context: build.context,
+        tag: build.tag,
+        arguments: build.build_arguments,
+        push: build.push,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let lab = Lab::discover()?;
+    let built = runtime.block_on(lab.build_image(&request, |line| eprintln!("{line}")))?;
+    if built.was_there {
+        eprintln!("the registry has it already");
+    }
+    println!("{}", built.reference);
+    Ok(())
+}

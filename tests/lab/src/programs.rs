@@ -1,0 +1,365 @@
+//! The programs of the lab, built with Go from modules into the cache: no prebuilt binary is
+//! downloaded. `go.sum` files are in git, so the build is the same everywhere.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::{
+    cache::{self, Cache},
+    go::Toolchain,
+    process::run_logged,
+    state::State,
+    steps::Step,
+};
+
+/// The version that every Kubernetes part reports; go.mod has the same.
+pub const KUBERNETES_VERSION: &str = "v1.35.4";
+/// CoreDNS's version, also the tag of its image.
+pub const COREDNS_VERSION: &str = "v1.14.6";
+/// local-path-provisioner's version, also the tag of its image.
+pub const LOCAL_PATH_VERSION: &str = "v0.0.30";
+/// metrics-server's version, also the tag of its image.
+pub const METRICS_SERVER_VERSION: &str = "v0.9.0";
+const HELM_VERSION: &str = "v3.22.0";
+
+/// The file of a program's custom resources, beside it in the cache.
+const RESOURCES: &str = "resources.yaml";
+
+/// More at once only makes each slower: a Go build uses every core that it finds.
+const BUILDS_AT_ONCE: usize = 2;
+
+/// Where a program's source comes from.
+enum Source {
+    /// A module of ours, whose files are part of this binary.
+    Ours {
+        files: &'static [(&'static str, &'static str)],
+        link_flags: String,
+        /// A module, and its folder of custom resources to keep beside the program.
+        resources: Option<(&'static str, &'static str)>,
+    },
+    /// A package at a version, as `go install` takes it.
+    Package {
+        path: &'static str,
+        version: &'static str,
+    },
+}
+
+/// One build, and the names under which its result is called.
+struct Program {
+    name: &'static str,
+    source: Source,
+    names: &'static [&'static str],
+}
+
+/// Every program, those that take longest first.
+fn programs() -> Vec<Program> {
+    let package = |name, path, version, names| Program {
+        name,
+        source: Source::Package { path, version },
+        names,
+    };
+    vec![
+        Program {
+            name: "kubernetes",
+            source: Source::Ours {
+                files: &[
+                    ("go.mod", include_str!("../go/kubernetes/go.mod")),
+                    ("go.sum", include_str!("../go/kubernetes/go.sum")),
+                    ("main.go", include_str!("../go/kubernetes/main.go")),
+                ],
+                link_flags: kubernetes_link_flags(),
+                resources: None,
+            },
+            names: &[
+                "etcd",
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kubelet",
+                "kube-proxy",
+                "kubectl",
+            ],
+        },
+        Program {
+            name: "calico",
+            source: Source::Ours {
+                files: &[
+                    ("go.mod", include_str!("../go/calico/go.mod")),
+                    ("go.sum", include_str!("../go/calico/go.sum")),
+                    ("main.go", include_str!("../go/calico/main.go")),
+                ],
+                link_flags: "-s -w".to_owned(),
+                resources: Some(("github.com/projectcalico/calico", "libcalico-go/config/crd")),
+            },
+            names: &["calico", "calico-felix"],
+        },
+        package(
+            "metrics-server",
+            "sigs.k8s.io/metrics-server/cmd/metrics-server",
+            METRICS_SERVER_VERSION,
+            &["metrics-server"],
+        ),
+        package(
+            "coredns",
+            "github.com/coredns/coredns",
+            COREDNS_VERSION,
+            &["coredns"],
+        ),
+        package("helm", "helm.sh/helm/v3/cmd/helm", HELM_VERSION, &["helm"]),
+        package(
+            "local-path-provisioner",
+            "github.com/rancher/local-path-provisioner",
+            LOCAL_PATH_VERSION,
+            &["local-path-provisioner"],
+        ),
+        Program {
+            name: "pause",
+            source: Source::Ours {
+                files: &[
+                    ("go.mod", include_str!("../go/pause/go.mod")),
+                    ("main.go", include_str!("../go/pause/main.go")),
+                ],
+                link_flags: "-s -w".to_owned(),
+                resources: None,
+            },
+            names: &["pause"],
+        },
+    ]
+}
+
+/// Without these the version reads v0.0.0-master, and kubelet and API server disagree.
+fn kubernetes_link_flags() -> String {
+    let mut flags = "-s -w".to_owned();
+    for package in [
+        "k8s.io/component-base/version",
+        "k8s.io/client-go/pkg/version",
+    ] {
+        flags.push_str(&format!(
+            " -X {package}.gitVersion={KUBERNETES_VERSION} -X {package}.gitMajor=1 \
+             -X {package}.gitMinor=35 -X {package}.gitTreeState=clean"
+        ));
+    }
+    flags
+}
+
+impl Program {
+    fn cache_name(&self) -> String {
+        match &self.source {
+            Source::Package { version, .. } => format!("{}@{version}", self.name),
+            Source::Ours {
+                files, link_flags, ..
+            } => {
+                let parts = files
+                    .iter()
+                    .map(|(_, text)| text.as_bytes())
+                    .chain([link_flags.as_bytes()]);
+                format!("{}-{}", self.name, cache::key(parts))
+            }
+        }
+    }
+
+    fn build(&self, toolchain: &Toolchain, place: &Path, log: &Path) -> Result<()> {
+        let output = place.join(self.name);
+        match &self.source {
+            Source::Ours {
+                files,
+                link_flags,
+                resources,
+            } => {
+                let source = place.join("source");
+                fs::create_dir_all(&source)?;
+                for (name, text) in *files {
+                    fs::write(source.join(name), text)?;
+                }
+                run_logged(
+                    toolchain
+                        .command()
+                        .current_dir(&source)
+                        .args(["build", "-trimpath", "-ldflags", link_flags, "-o"])
+                        .arg(&output)
+                        .arg("."),
+                    log,
+                )?;
+                if let Some((module, folder)) = resources {
+                    let list = toolchain
+                        .command()
+                        .current_dir(&source)
+                        .args(["list", "-m", "-f", "{{.Dir}}", module])
+                        .output()?;
+                    let root = String::from_utf8_lossy(&list.stdout).trim().to_owned();
+                    let text = join_documents(&Path::new(&root).join(folder))?;
+                    fs::write(place.join(RESOURCES), text)?;
+                }
+                fs::remove_dir_all(source)?;
+            }
+            Source::Package { path, version } => run_logged(
+                toolchain
+                    .command()
+                    .current_dir(place)
+                    .env("GOBIN", place)
+                    .args(["install", "-trimpath", "-ldflags", "-s -w"])
+                    .arg(format!("{path}@{version}")),
+                log,
+            )?,
+        }
+        fs::set_permissions(&output, fs::Permissions::from_mode(0o755))?;
+        Ok(())
+    }
+}
+
+/// Builds what the cache does not hold, and links every program under its names in the lab's
+/// `bin` folder.
+pub fn provide(cache: &Cache, state: &State, step: &Step) -> Result<()> {
+    let programs = programs();
+    let missing: Vec<&Program> = programs
+        .iter()
+        .filter(|program| !cache.entry(&program.cache_name()).exists())
+        .collect();
+    if !missing.is_empty() {
+        build_all(&missing, cache, state, step)?;
+    }
+    for program in &programs {
+        let built = cache.entry(&program.cache_name()).join(program.name);
+        for name in program.names {
+            link(&built, &state.program(name))?;
+        }
+        if matches!(
+            &program.source,
+            Source::Ours {
+                resources: Some(_),
+                ..
+            }
+        ) {
+            let resources = built.with_file_name(RESOURCES);
+            link(
+                &resources,
+                &state.path(format!("{}-{RESOURCES}", program.name)),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn build_all(missing: &[&Program], cache: &Cache, state: &State, step: &Step) -> Result<()> {
+    let toolchain = Toolchain::find_or_install(cache, state)?;
+    let waiting = Mutex::new(missing.iter());
+    let running = Mutex::new(Vec::<&str>::new());
+    let failures = Mutex::new(Vec::new());
+    let show = |change: &dyn Fn(&mut Vec<&str>)| {
+        let mut names = running.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut names);
+        step.detail(&names.join(", "));
+    };
+    thread::scope(|scope| {
+        for _ in 0..BUILDS_AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .next();
+                    let Some(program) = next else { return };
+                    show(&|names| names.push(program.name));
+                    let log = state.path(format!("logs/build-{}.log", program.name));
+                    let built = cache.get(&program.cache_name(), |place| {
+                        program.build(&toolchain, place, &log)
+                    });
+                    show(&|names| names.retain(|name| *name != program.name));
+                    if let Err(error) = built {
+                        let error = error.context(format!("building {}", program.name));
+                        failures
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(error);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    match failures.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(()),
+    }
+}
+
+/// All YAML files of a folder as one text, in the order of their names.
+fn join_documents(folder: &Path) -> Result<String> {
+    let entries = fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        text.push_str("---\n");
+        text.push_str(&fs::read_to_string(file)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Points a link at a target, replacing an older one.
+pub fn link(target: &Path, place: &Path) -> Result<()> {
+    if fs::read_link(place).is_ok_and(|old| old == target) {
+        return Ok(());
+    }
+    let folder: PathBuf = place
+        .parent()
+        .ok_or_else(|| anyhow!("{} has no folder", place.display()))?
+        .to_owned();
+    fs::create_dir_all(&folder)?;
+    if fs::symlink_metadata(place).is_ok() {
+        fs::remove_file(place)?;
+    }
+    symlink(target, place).with_context(|| format!("cannot make the link {}", place.display()))
+}
+
+/// A command of the lab's kubectl as the administrator.
+pub fn kubectl(state: &State) -> Command {
+    let mut command = Command::new(state.program("kubectl"));
+    command.arg("--kubeconfig").arg(state.kubeconfig());
+    // A person's own set-up (proxies, kubectl's preferences) must not change what the lab does.
+    command.env("KUBERC", "off");
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_in_the_bin_folder_comes_from_one_program() {
+        let programs = programs();
+        let mut names: Vec<_> = programs.iter().flat_map(|program| program.names).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn our_own_modules_are_keyed_by_content_and_packages_by_version() {
+        let names: Vec<_> = programs().iter().map(Program::cache_name).collect();
+        assert!(names.contains(&"helm@v3.22.0".to_owned()), "{names:?}");
+        assert!(
+            names.iter().any(|name| name.starts_with("kubernetes-")),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn the_version_given_at_link_time_is_the_one_in_go_mod() {
+        let module = include_str!("../go/kubernetes/go.mod");
+        assert!(module.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")));
+        assert!(kubernetes_link_flags().contains("version.gitVersion=v1.35.4"));
+    }
+}
