@@ -162,10 +162,9 @@ pub struct Version {
     pub version: String,
     /// The image. Without a registry host (`wordpress:6.8`) it is looked up in the platform's own
     /// registry. A digest (`wordpress@sha256:…`) makes it immutable.
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = "^[a-z0-9][a-zA-Z0-9._/:@-]*$")
-    )]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = Rule::new(r"self.matches('^([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+(([.]|__?|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|__?|-+)[a-z0-9]+)*)*(:[0-9A-Za-z_][-._0-9A-Za-z]{0,127}|(:[0-9A-Za-z_][-._0-9A-Za-z]{0,127})?@sha256:[0-9a-f]{64})$')")
+        .message("versions: image is name:tag or name@sha256:…, where the name may begin with a registry host"))]
     pub image: String,
     /// The versions that an instance can be upgraded from to this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -203,7 +202,8 @@ pub struct Health {
     /// Path that is asked for.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^/"))]
     pub path: String,
-    /// The status that says it works. Kubernetes takes any of 200 to 399 as healthy, so must it be.
+    /// The status that says it works. Kubernetes takes any of 200 to 399 as healthy, so it
+    /// has to be one of these.
     #[serde(default = "ok_status")]
     #[schemars(range(min = 200, max = 399))]
     pub status: u16,
@@ -231,7 +231,8 @@ pub struct Volume {
         length(min = 1, max = 15),
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
-    #[x_kube(validation = Rule::new("self != 'database'").message("volumes: 'database' is the name of the database's own volume; choose another"))]
+    #[x_kube(validation = Rule::new("self != 'database'").message("volumes: 'database' is the name of the database's own volume; choose another"),
+        validation = Rule::new("!self.startsWith('scratch-')").message("volumes: names that begin with 'scratch-' are those of security.writablePaths; choose another"))]
     pub name: String,
     /// Where it is mounted.
     #[schemars(length(min = 2, max = 256), regex(pattern = "^/[^:]+$"))]
@@ -242,8 +243,10 @@ pub struct Volume {
         regex(pattern = "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
     )]
     pub size: String,
-    /// Whether pods on several nodes may write to it at once.
+    /// Whether pods on several nodes may write to it at once. Cannot be changed: a volume that is
+    /// there keeps its own.
     #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("volumes: access cannot be changed, volumes that are there keep theirs; add another volume"))]
     pub access: Access,
 }
 
@@ -261,12 +264,16 @@ pub enum Access {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.engine == 'none' || has(self.version)").message("database.version: say which version of the engine the app wants"))]
+#[x_kube(validation = Rule::new("self.engine == 'none' || has(self.version)").message("database.version: say which version of the engine the app wants"),
+    validation = Rule::new("self.engine != 'postgresql' || !has(self.version) || !has(oldSelf.version) || self.version.split('.')[0] == oldSelf.version.split('.')[0]")
+        .message("database.version: the data of one major version of PostgreSQL cannot be read by another; make another AppDefinition"))]
 pub struct Database {
-    /// Which engine.
+    /// Which engine. Cannot be changed: instances have data in it.
     #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("database.engine: cannot be changed, instances have data in it; make another AppDefinition"))]
     pub engine: Engine,
-    /// Which version of it, such as `11.8`.
+    /// Which version of it, such as `11.8`. The major version of PostgreSQL cannot be changed:
+    /// another one does not read its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 20),
@@ -527,6 +534,8 @@ pub struct Job {
         length(min = 1, max = 10),
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
+    #[x_kube(validation = Rule::new("self != 'to' && !self.startsWith('to-')")
+        .message("jobs: 'to' and names that begin with 'to-' are those of upgrades to a version; choose another"))]
     pub name: String,
     /// When it runs.
     pub when: When,

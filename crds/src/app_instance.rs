@@ -37,6 +37,8 @@ use serde::{Deserialize, Serialize};
         .message("metadata.name: lower-case letters, digits and dashes, beginning with a letter: host names are made from it"),
     validation = Rule::new("self.metadata.name.size() <= 40")
         .message("metadata.name: at most 40 characters, so that the names of the objects made from it stay within 63"),
+    validation = Rule::new("!self.metadata.name.endsWith('-database')")
+        .message("metadata.name: the database of an instance 'shop' is called 'shop-database'; choose a name that does not end so"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -66,16 +68,10 @@ pub struct AppInstanceSpec {
 
     /// The customer's own hostnames for it, beside its default address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 20),
-        inner(
-            length(min = 4, max = 253),
-            regex(
-                pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
-            )
-        )
-    )]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set,
+        validation = Rule::new(r"self.all(name, name.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$'))")
+            .message("domains: each is a full hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end"))]
     pub domains: Vec<String>,
 
     /// Sizes of its volumes by name, such as `{data: 10Gi, database: 5Gi}`, where they differ from
@@ -87,12 +83,16 @@ pub struct AppInstanceSpec {
             .message("storage: a size that was asked for cannot be taken back; volumes only grow"),
         validation = Rule::new("self.all(name, !(name in oldSelf) || !isQuantity(self[name]) || !isQuantity(oldSelf[name]) || quantity(self[name]).compareTo(quantity(oldSelf[name])) >= 0)")
             .message("storage: volumes only grow; give a size that is not smaller than the present one"),
+        validation = Rule::new("self.all(name, !isQuantity(self[name]) || quantity(self[name]).compareTo(quantity('1Mi')) >= 0)")
+            .message("storage: a volume has at least 1Mi; give the unit too, such as '10Gi'"),
     )]
     pub storage: BTreeMap<String, String>,
 
     /// Settings of the app by name; the definition says which there are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "settings_schema")]
+    #[x_kube(validation = Rule::new(r"self.all(name, !self[name].matches('[\x00-\x08\x0B-\x1F\x7F]'))")
+        .message("settings: a value holds a control character; remove it"))]
     pub settings: BTreeMap<String, String>,
 
     /// No pods run, everything is kept, and its addresses say that it is stopped.

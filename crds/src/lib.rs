@@ -24,7 +24,11 @@ pub use app_instance::{AppInstance, AppInstanceSpec, AppInstanceStatus};
 pub use organization::{Organization, OrganizationSpec};
 pub use route::{Route, RouteSpec};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube_core::CustomResourceExt;
 
 /// The API group of all our kinds.
@@ -33,12 +37,36 @@ pub const GROUP: &str = "tutti.dev";
 /// Every kind's CustomResourceDefinition, in the order in which a reader meets them.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
+    [
         AppDefinition::crd(),
         Organization::crd(),
         AppInstance::crd(),
         Route::crd(),
     ]
+    .map(without_nullable)
+    .into()
+}
+
+/// Takes `nullable` off every field, so that the API server drops a `null` (or refuses it, in
+/// server-side apply). A `null` that is kept passes rules by: `has()` says that there is a value,
+/// and our types say that there is none.
+fn without_nullable(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    fn visit(schema: &mut JSONSchemaProps) {
+        schema.nullable = None;
+        let properties = schema.properties.iter_mut().flat_map(BTreeMap::values_mut);
+        properties.for_each(visit);
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+            visit(items);
+        }
+        if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+            visit(values);
+        }
+    }
+    let schemas = crd.spec.versions.iter_mut();
+    schemas
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+        .for_each(visit);
+    crd
 }
 
 /// The YAML of one definition as it stands in `crds/yaml/`.

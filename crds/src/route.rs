@@ -11,6 +11,10 @@ use crate::app_definition::Protocol;
 /// A hostname and path, and the service that answers there.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "several columns are of the same type"
+)]
 #[kube(
     group = "tutti.dev",
     version = "v1alpha1",
@@ -48,13 +52,12 @@ use crate::app_definition::Protocol;
 #[serde(rename_all = "camelCase")]
 pub struct RouteSpec {
     /// The hostname, in lower case and without a trailing dot. Cannot be changed.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(
-            pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
-        )
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("hostname: cannot be changed; make another Route, and delete this one"),
+        validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')")
+            .message("hostname: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end"),
     )]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("hostname: cannot be changed; make another Route, and delete this one"))]
     pub hostname: String,
 
     /// Requests whose path begins with it, at whole segments; the longest one wins.

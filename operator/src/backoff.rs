@@ -40,6 +40,12 @@ impl<K: Eq + Hash + Clone> Backoffs<K> {
         wait.mul_f64(rand::rng().random_range(0.8..1.2))
     }
 
+    /// Failures in a row.
+    pub fn count(&self, key: &K) -> u32 {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(key).copied().unwrap_or_default()
+    }
+
     /// It went well.
     pub fn reset(&self, key: &K) {
         self.failures

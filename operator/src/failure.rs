@@ -79,6 +79,34 @@ impl Failure {
     }
 }
 
+/// A failure that lasts, as it is told on the object: what could not be done, and that it is tried
+/// again.
+#[must_use]
+pub fn lasting(failure: &Failure) -> Refusal {
+    use std::error::Error as _;
+    let cause = failure
+        .source()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    // The client's words begin with the server's own; what follows repeats them as a structure.
+    let cause = cause.split(" (Status {").next().unwrap_or_default();
+    let is_forbidden = cause.contains("is forbidden");
+    let mend = if is_forbidden {
+        "the operator lacks this right: upgrade the chart, whose roles belong to its version"
+    } else {
+        "it is tried again"
+    };
+    Refusal {
+        part: crds::condition::WORKLOAD_READY,
+        reason: if is_forbidden {
+            "OperatorForbidden"
+        } else {
+            "WriteFailed"
+        },
+        message: format!("{failure}: {cause}; {mend}"),
+    }
+}
+
 /// What the API server will go on refusing until somebody changes something: told on the object
 /// instead of being retried in haste. `None` for everything that time may fix.
 #[must_use]
@@ -100,8 +128,8 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         (
             "StorageCannotGrow",
             format!(
-                "the storage class of {name} cannot make volumes larger; ask the platform's \
-                 operators for one that can (allowVolumeExpansion), or set spec.storage back"
+                "the storage class of {name} cannot make volumes larger, so it stays as it \
+                 is; ask the platform's operators for one that can (allowVolumeExpansion)"
             ),
         )
     } else if status.code == 409 && status.reason == "Conflict" && message.contains("conflict") {

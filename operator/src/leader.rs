@@ -3,12 +3,13 @@
 //! A leader that loses the lease ends at once and is started again as one that waits: nothing of
 //! what it had under way may be finished beside its successor.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
-use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::config::LeadershipArgs;
+use crate::{config::LeadershipArgs, run::impatient};
 
 /// Name of the Lease.
 pub const LEASE: &str = "tutti-operator";
@@ -25,8 +26,10 @@ pub struct Leadership {
 ///
 /// # Errors
 /// When the Lease object cannot be read or made.
-pub async fn contend(client: Client, args: &LeadershipArgs) -> anyhow::Result<Leadership> {
+pub async fn contend(cluster: kube::Config, args: &LeadershipArgs) -> anyhow::Result<Leadership> {
     let seconds = u64::from(args.lease_seconds);
+    // A renewal that is not answered must leave time for another one.
+    let client = impatient(cluster, Duration::from_secs(seconds) / 5)?;
     let manager = LeaseManagerBuilder::new(client, LEASE)
         .with_namespace(&args.namespace)
         .with_identity(&args.identity)

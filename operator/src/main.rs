@@ -41,7 +41,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
     let config = match command {
         Command::Rbac { scope } => {
             let yaml = serde_saphyr::to_string(&rbac::rules(scope))?;
-            print!("# Generated from operator/src/rbac.rs by `make generate`. Do not edit.\n{yaml}");
+            print!(
+                "# Generated from operator/src/rbac.rs by `make generate`. Do not edit.\n{yaml}"
+            );
             return Ok(());
         }
         Command::Run(config) => *config,
@@ -51,7 +53,10 @@ fn execute(command: Command) -> anyhow::Result<()> {
         return Ok(());
     }
     // Two TLS providers in one process panic at the first handshake: this one is chosen before.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         anyhow::bail!("another TLS provider was installed before ours");
     }
     let log_filter = service::telemetry::init(&config.log)?;

@@ -43,6 +43,11 @@ struct Step {
     step: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Queue {
+    name: String,
+}
+
 /// All metrics of the operator.
 #[derive(Clone)]
 pub struct Metrics {
@@ -52,7 +57,7 @@ pub struct Metrics {
     seconds: Family<Controller, Histogram>,
     writes: Counter,
     leading: Gauge,
-    depth: Gauge,
+    depth: Family<Queue, Gauge>,
 }
 
 impl Metrics {
@@ -69,7 +74,7 @@ impl Metrics {
             }),
             writes: Counter::default(),
             leading: Gauge::default(),
-            depth: Gauge::default(),
+            depth: Family::default(),
         };
         registry.register(
             "controller_runtime_reconcile",
@@ -143,13 +148,12 @@ impl Metrics {
         self.leading.set(i64::from(is_leading));
     }
 
-    /// A request has been queued.
-    pub fn queued(&self) {
-        self.depth.inc();
-    }
-
-    /// A queued request has been taken up.
-    pub fn dequeued(&self) {
-        self.depth.dec();
+    /// How many requests wait.
+    pub fn set_depth(&self, controller: &str, waiting: usize) {
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        let queue = Queue {
+            name: controller.to_owned(),
+        };
+        self.depth.get_or_create(&queue).set(waiting);
     }
 }

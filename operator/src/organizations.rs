@@ -319,7 +319,13 @@ fn note(operator: &Organizations, key: (String, FenceKind), metadata: &ObjectMet
         .fences()
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    fences.insert(key, Applied::verified(metadata));
+    let mut applied = Applied::verified(metadata);
+    let is_news = fences
+        .get_mut(&key)
+        .is_none_or(|known| known.is_news(&mut applied));
+    if is_news {
+        fences.insert(key, applied);
+    }
 }
 
 async fn delete(

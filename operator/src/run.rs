@@ -41,20 +41,40 @@ const DEBOUNCE: Duration = Duration::from_millis(5);
 /// How long work under way may take to end when we are told to.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
+/// A call that was not answered for this long is given up and made again later: longer than a busy
+/// API server takes. The client's own patience has no end.
+const CALL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an operator works with: from the environment for [`run`], by hand for tests.
+pub struct Setting {
+    /// How the API server is reached.
+    pub cluster: kube::Config,
+    /// Flags.
+    pub config: Config,
+    /// Counted here.
+    pub metrics: Metrics,
+    /// Set when everything was listed.
+    pub readiness: Readiness,
+    /// Leads at once, whoever else does: for tests of exactly that.
+    pub is_unelected: bool,
+    /// How long a call may go unanswered.
+    pub call_patience: Duration,
+    /// Ends it.
+    pub stop: CancellationToken,
+}
+
 /// Runs until told to end.
 ///
 /// # Errors
 /// When the API server cannot be reached at the start, or the leadership is lost.
 pub async fn run(config: Config, log_filter: LogFilter) -> anyhow::Result<()> {
     let stop = service::shutdown::signal()?;
-    let client = Client::try_default().await.context(
+    let cluster = kube::Config::infer().await.context(
         "there is no cluster to talk to: run in a pod with a ServiceAccount, or set KUBECONFIG",
     )?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let readiness = Readiness::default();
-    let mut tasks: JoinSet<()> = JoinSet::new();
-
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: choose another address with --listen",
@@ -69,14 +89,51 @@ pub async fn run(config: Config, log_filter: LogFilter) -> anyhow::Result<()> {
     };
     let admin_stop = CancellationToken::new();
     let admin = tokio::spawn(service::admin::serve(listener, admin, admin_stop.clone()));
+    operate(Setting {
+        cluster,
+        config,
+        metrics,
+        readiness,
+        is_unelected: false,
+        call_patience: CALL_PATIENCE,
+        stop,
+    })
+    .await?;
+    admin_stop.cancel();
+    let _ = admin.await;
+    tracing::info!("ended");
+    Ok(())
+}
 
-    let (cache, queues) = start_watches(&client, &readiness, &mut tasks);
-    let leadership = leader::contend(client.clone(), &config.leadership).await?;
+/// Watches, waits to lead, and leads, until told to end.
+///
+/// # Errors
+/// See [`run`].
+pub async fn operate(setting: Setting) -> anyhow::Result<()> {
+    let Setting {
+        cluster,
+        config,
+        metrics,
+        readiness,
+        is_unelected,
+        call_patience,
+        stop,
+    } = setting;
+    let client = impatient(cluster.clone(), call_patience)?;
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    // Watches are silent for minutes, and look after themselves.
+    let watches = Client::try_from(cluster.clone())?;
+    let (cache, queues) = start_watches(&watches, &readiness, &mut tasks);
+    if is_unelected {
+        wait_until_loaded(&readiness).await;
+        lead(&client, &config, cache, queues, &metrics, stop).await;
+        return Ok(());
+    }
+
     let leader::Leadership {
         mut is_leading,
         task,
-    } = leadership;
-
+    } = leader::contend(cluster, &config.leadership).await?;
     tokio::select! {
         () = stop.cancelled() => {}
         led = async {
@@ -97,10 +154,18 @@ pub async fn run(config: Config, log_filter: LogFilter) -> anyhow::Result<()> {
     // Gives the lease back, so that another replica need not wait for it to run out.
     drop(is_leading);
     let _ = tokio::time::timeout(SHUTDOWN, task).await;
-    admin_stop.cancel();
-    let _ = admin.await;
-    tracing::info!("ended");
     Ok(())
+}
+
+/// A client that gives up a call which is not answered for this long.
+///
+/// # Errors
+/// When the configuration is no good.
+pub fn impatient(mut cluster: kube::Config, patience: Duration) -> Result<Client, kube::Error> {
+    cluster.read_timeout = Some(patience);
+    // Counted from the question, not from when its connection fell idle.
+    cluster.reset_reader_on_write = true;
+    Client::try_from(cluster)
 }
 
 /// The queues of the controllers.
@@ -305,6 +370,7 @@ async fn lead(
             queues.instances,
             |key: InstanceKey| (key.name, Some(key.namespace)),
             concurrency,
+            metrics,
             stop.clone(),
         ),
         control(
@@ -315,6 +381,7 @@ async fn lead(
             queues.organizations,
             by_name,
             concurrency,
+            metrics,
             stop.clone(),
         ),
         control(
@@ -325,6 +392,7 @@ async fn lead(
             queues.definitions,
             by_name,
             concurrency,
+            metrics,
             stop.clone(),
         ),
         async {
@@ -353,6 +421,7 @@ async fn control<K, C, F, T>(
     queue: UnboundedReceiver<T>,
     reference: impl Fn(T) -> (String, Option<String>),
     concurrency: u16,
+    metrics: &Metrics,
     stop: CancellationToken,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
@@ -361,8 +430,10 @@ async fn control<K, C, F, T>(
     C: Send + Sync + 'static,
     T: 'static,
 {
-    let requests = stream::unfold(queue, |mut queue| async move {
-        queue.recv().await.map(|item| (item, queue))
+    let kind = K::kind(&()).to_ascii_lowercase();
+    let requests = stream::unfold(queue, |mut queue| {
+        metrics.set_depth(&kind, queue.len());
+        async move { queue.recv().await.map(|item| (item, queue)) }
     })
     .map(|item| {
         let (name, namespace) = reference(item);

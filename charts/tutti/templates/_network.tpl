@@ -18,6 +18,10 @@
   ports:
     - { port: 53, protocol: UDP }
     - { port: 53, protocol: TCP }
+    # Policies see the pod's port: where DNS servers run without privileges it is not 53, but it has
+    # these names in every distribution.
+    - { port: dns, protocol: UDP }
+    - { port: dns-tcp, protocol: TCP }
 # The API server.
 - to:
     {{- range .Values.networkPolicy.apiServer.cidrs }}

@@ -1,6 +1,8 @@
 //! Logs: one line per event on standard error, as text for people or JSON for machines, with a
 //! filter that can be changed while the program runs. Standard output stays free for answers.
 
+use std::io::IsTerminal;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
@@ -86,7 +88,10 @@ fn subscriber(
 ) -> Result<(impl tracing::Subscriber + Send + Sync + 'static, LogFilter), LogError> {
     let (filter, handle) = reload::Layer::new(parse(&args.log_filter)?);
     let lines = match args.log_format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)

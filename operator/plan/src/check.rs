@@ -48,6 +48,23 @@ pub struct Wish<'a> {
     pub storage: BTreeMap<String, String>,
 }
 
+impl Wish<'_> {
+    /// How many of the app's pods there should be.
+    #[must_use]
+    pub fn replicas(&self) -> i32 {
+        replicas(self.instance)
+    }
+}
+
+/// How many of an instance's pods there should be: none while it is stopped.
+pub(crate) fn replicas(instance: &AppInstance) -> i32 {
+    if instance.spec.stopped {
+        0
+    } else {
+        instance.spec.replicas.unwrap_or(1)
+    }
+}
+
 /// Where a variable's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {

@@ -137,3 +137,16 @@ pub struct PodSeen {
     /// It was evicted, and why.
     pub evicted: Option<String>,
 }
+
+impl PodSeen {
+    /// Whether it is a pod of this job: Kubernetes appends five letters to the job's name.
+    #[must_use]
+    pub fn is_of_job(&self, job: &str) -> bool {
+        self.component == crate::build::COMPONENT_JOB
+            && self
+                .name
+                .strip_prefix(job)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|random| !random.contains('-'))
+    }
+}

@@ -11,7 +11,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | may this be granted at all? | `check.rs`, `definition.rs` |
+//! | may this be granted at all? | `check.rs`, `definition.rs`, `schedule.rs` |
 //! | which version runs now, and which job first? | `rollout.rs` |
 //! | what does a Deployment look like? | `build/workload.rs`, one file per kind |
 //! | what is wrong with it, in words? | `health/` |
@@ -30,6 +30,7 @@ pub mod names;
 pub mod organization;
 pub mod rejection;
 pub mod rollout;
+mod schedule;
 pub mod template;
 
 pub use build::{DesiredState, SecretWish};

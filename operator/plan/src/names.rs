@@ -1,6 +1,10 @@
 //! Names of the objects made for an instance. All within Kubernetes' 63 characters, because an
 //! instance's name has at most 40 (CEL on AppInstance), and a job's at most 10.
 
+/// Kubernetes' limit for labels of a DNS name, and for values of labels, which names of jobs
+/// become.
+const LONGEST: usize = 63;
+
 /// The database's StatefulSet, Service and Secret.
 #[must_use]
 pub fn database(instance: &str) -> String {
@@ -19,26 +23,39 @@ pub fn volume(instance: &str, volume: &str) -> String {
     format!("{instance}-{volume}")
 }
 
-/// An install or periodic job.
+/// A periodic job.
 #[must_use]
 pub fn job(instance: &str, job: &str) -> String {
     format!("{instance}-{job}")
 }
 
+/// The job that installs a version: one object per version, so that it can be told which one an
+/// installation under way is for.
+#[must_use]
+pub fn install_job(instance: &str, job: &str, version: &str) -> String {
+    with_version(&format!("{instance}-{job}"), version)
+}
+
 /// The job that upgrades to a version: one object per version, so that it runs once for each.
 #[must_use]
 pub fn upgrade_job(instance: &str, version: &str) -> String {
-    let version: String = version
+    with_version(&format!("{instance}-to"), version)
+}
+
+/// Appends a version, readable where no other version would read the same and the whole is short
+/// enough, as a digest otherwise.
+fn with_version(prefix: &str, version: &str) -> String {
+    let is_plain = version
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    format!("{instance}-to-{version}")
+        .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.'));
+    if is_plain && prefix.len() + 1 + version.len() <= LONGEST {
+        format!("{prefix}-{}", version.replace('.', "-"))
+    } else {
+        let digest = crate::digest::of_text(version);
+        // A letter no hexadecimal number begins with: a version cannot be mistaken for a digest
+        // unless somebody means to.
+        format!("{prefix}-v{}", &digest[..10])
+    }
 }
 
 /// The Route of a customer's own domain. The name holds a digest, because a hostname may be

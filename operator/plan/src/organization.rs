@@ -27,7 +27,7 @@ use serde::Serialize;
 pub const FENCE: &str = "tutti";
 
 /// Everything that an organization consists of.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DesiredOrganization {
     /// Its namespace.
     pub namespace: Namespace,
@@ -142,11 +142,15 @@ fn limits(namespace: &str) -> LimitRange {
 }
 
 fn network_policy(namespace: &str) -> NetworkPolicy {
-    let dns = |protocol: &str| NetworkPolicyPort {
-        port: Some(IntOrString::Int(53)),
+    let port = |port: IntOrString, protocol: &str| NetworkPolicyPort {
+        port: Some(port),
         protocol: Some(protocol.to_owned()),
         end_port: None,
     };
+    // Policies see the pod's port and not the Service's: where DNS servers run without privileges
+    // that is not 53, but it has these names in every distribution.
+    let named = |name: &str, protocol: &str| port(IntOrString::String(name.to_owned()), protocol);
+    let dns = |protocol: &str| port(IntOrString::Int(53), protocol);
     let selector = |key: &str, value: &str| {
         Some(LabelSelector {
             match_labels: Some(BTreeMap::from([(key.to_owned(), value.to_owned())])),
@@ -165,7 +169,12 @@ fn network_policy(namespace: &str) -> NetworkPolicy {
                     pod_selector: selector("k8s-app", "kube-dns"),
                     ..NetworkPolicyPeer::default()
                 }]),
-                ports: Some(vec![dns("UDP"), dns("TCP")]),
+                ports: Some(vec![
+                    dns("UDP"),
+                    dns("TCP"),
+                    named("dns", "UDP"),
+                    named("dns-tcp", "TCP"),
+                ]),
             }]),
         }),
     }

@@ -6,7 +6,7 @@
 pub enum Rejection {
     /// The namespace belongs to no Organization.
     #[error(
-        "namespace {namespace:?} belongs to no organization; make an Organization of this name: kubectl apply an object of kind Organization named {namespace:?}"
+        "namespace {namespace:?} belongs to no organization; make an Organization named {namespace:?}, or move the instance into the namespace of one"
     )]
     NotInAnOrganization {
         /// The namespace.
@@ -40,7 +40,7 @@ pub enum Rejection {
     },
     /// The definition does not know how to get from one version to the other.
     #[error(
-        "spec.version: {from} cannot be upgraded to {to}; {to} can be reached from {possible}. {from} goes on running"
+        "spec.version: {from} is installed and cannot be upgraded to {to}, which can be reached from {possible}; set spec.version to {from} or to what can be reached from it. What runs is left as it is"
     )]
     CannotUpgrade {
         /// What is installed.
@@ -61,7 +61,7 @@ pub enum Rejection {
         known: String,
     },
     /// `spec.replicas` is more than the app can.
-    #[error("spec.replicas: {app} runs at most {most} pods at once; ask for {most} or fewer")]
+    #[error("spec.replicas: {app} cannot run on so many pods at once; ask for {most} at most")]
     TooManyReplicas {
         /// The app.
         app: String,
@@ -79,7 +79,9 @@ pub enum Rejection {
         known: String,
     },
     /// A setting's value does not match the definition's pattern.
-    #[error("spec.settings.{name}: the value does not match {pattern}")]
+    #[error(
+        "spec.settings.{name}: the value does not match {pattern}; change it, or leave the setting out"
+    )]
     InvalidSetting {
         /// The setting.
         name: String,
@@ -97,7 +99,9 @@ pub enum Rejection {
         known: String,
     },
     /// A volume would become smaller.
-    #[error("spec.storage.{name}: volumes only grow; it has {present}, and {asked} was asked for")]
+    #[error(
+        "spec.storage.{name}: volumes only grow; it has {present}, and {asked} was asked for; ask for {present} or more"
+    )]
     StorageCannotShrink {
         /// The volume.
         name: String,
@@ -140,7 +144,7 @@ pub enum Rejection {
     },
     /// The platform has no image for the engine.
     #[error(
-        "this platform has no image for database engine {engine}; its operator sets one in the chart's value databases.images.{engine}"
+        "this platform has no image for database engine {engine}; its operator sets one in the chart's value platform.databaseImages.{engine}"
     )]
     NoDatabaseImage {
         /// The engine.

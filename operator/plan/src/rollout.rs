@@ -4,10 +4,11 @@
 //!  nothing installed ──install job──> installed ──spec.version changed──> upgrade job ──> installed
 //! ```
 //!
-//! What is installed is remembered in `status.version`, and on retained volumes. Jobs are objects:
-//! one for the installation and one per version, so that a crash between any two steps finds what
-//! was done. A job that failed stays, with its reason, until somebody deletes it or the plan for it
-//! changes; meanwhile the installed version goes on running.
+//! What is installed is remembered in `status.version`, and on retained volumes. Jobs are objects,
+//! one per deed and version, so that a crash between any two steps finds what was done, and an
+//! installation of one version is not taken for one of another. A job that failed stays, with its
+//! reason, until somebody deletes it or the plan for it changes; meanwhile the installed version
+//! goes on running.
 
 use crds::{
     AppDefinitionSpec, AppInstance,
@@ -72,24 +73,87 @@ pub fn decide(
             version: instance.spec.version.clone(),
             known: list(spec.versions.iter().map(|v| v.version.as_str())),
         })?;
-    let target = image_of(wanted);
-    let installed = instance.status.as_ref().and_then(|s| s.version.as_deref());
-    // Data that was kept from an earlier instance of this name has a version too.
-    let Some(installed) = installed.or(observed.data_version.as_deref()) else {
-        return Ok(first_start(instance, spec, observed, target));
+    let remembered = instance.status.as_ref().and_then(|s| s.version.as_deref());
+    let Some(installed) = remembered else {
+        return first_start(instance, spec, observed, wanted);
     };
     if installed == wanted.version {
-        // A new instance over kept data runs its install job too: it does no harm, and makes
-        // good what was not kept.
-        let is_adopted = instance.status.as_ref().is_none_or(|s| s.version.is_none());
-        if is_adopted {
-            return Ok(first_start(instance, spec, observed, target));
-        }
-        return Ok(Rollout {
-            serving: Some(target),
-            job: None,
-        });
+        return Ok(serve(wanted));
     }
+    reach(instance, spec, observed, installed, wanted)
+}
+
+/// Nothing is remembered in status: a new instance, perhaps over data that was kept from an earlier
+/// one of its name.
+fn first_start(
+    instance: &AppInstance,
+    spec: &AppDefinitionSpec,
+    observed: &Observed,
+    wanted: &Version,
+) -> Result<Rollout, Rejection> {
+    if let Some(kept) = observed.data_version.as_deref()
+        && kept != wanted.version
+    {
+        return reach(instance, spec, observed, kept, wanted);
+    }
+    // Over kept data of the wished version the install job runs too: it does no harm, and makes
+    // good what was not kept.
+    let Some(job) = spec.job(When::Install) else {
+        return Ok(serve(wanted));
+    };
+    let name_for =
+        |version: &Version| names::install_job(&instance.name_any(), &job.name, &version.version);
+    let install = |version: &Version| Rollout {
+        serving: None,
+        job: Some(RolloutJob {
+            name: name_for(version),
+            when: When::Install,
+            target: image_of(version),
+        }),
+    };
+    let has_installed = |version: &Version| {
+        let seen = observed.jobs.get(&name_for(version));
+        seen.is_some_and(|seen| seen.succeeded)
+    };
+    if has_installed(wanted) {
+        return Ok(serve(wanted));
+    }
+    // The wish may have changed during the installation of another version. What was installed is
+    // upgraded; what is being installed is not torn from under its feet.
+    if let Some(other) = spec.versions.iter().find(|version| has_installed(version)) {
+        return reach(instance, spec, observed, &other.version, wanted);
+    }
+    let under_way = spec
+        .versions
+        .iter()
+        .find(|version| is_under_way(observed, &name_for(version)));
+    Ok(install(under_way.unwrap_or(wanted)))
+}
+
+/// Whether a job is at work: it has neither ended nor failed, and a pod of it has got as far as
+/// running. One whose image cannot be pulled, say, may be replaced without harm.
+#[must_use]
+pub fn is_under_way(observed: &Observed, job: &str) -> bool {
+    let is_open = observed
+        .jobs
+        .get(job)
+        .is_some_and(|seen| !seen.succeeded && seen.failed.is_none());
+    is_open
+        && observed
+            .pods
+            .iter()
+            .filter(|pod| pod.is_of_job(job))
+            .any(|pod| pod.waiting.is_none() && pod.unschedulable.is_none())
+}
+
+/// From what is installed to what is wished, if the definition knows a way.
+fn reach(
+    instance: &AppInstance,
+    spec: &AppDefinitionSpec,
+    observed: &Observed,
+    installed: &str,
+    wanted: &Version,
+) -> Result<Rollout, Rejection> {
     if !wanted.upgradable_from.iter().any(|from| from == installed) {
         return Err(Rejection::CannotUpgrade {
             from: installed.to_owned(),
@@ -97,35 +161,19 @@ pub fn decide(
             possible: list(wanted.upgradable_from.iter().map(String::as_str)),
         });
     }
-    Ok(upgrade(instance, spec, observed, installed, target))
+    Ok(upgrade(
+        instance,
+        spec,
+        observed,
+        installed,
+        image_of(wanted),
+    ))
 }
 
-fn first_start(
-    instance: &AppInstance,
-    spec: &AppDefinitionSpec,
-    observed: &Observed,
-    target: VersionImage,
-) -> Rollout {
-    let Some(job) = spec.job(When::Install) else {
-        return Rollout {
-            serving: Some(target),
-            job: None,
-        };
-    };
-    let name = names::job(&instance.name_any(), &job.name);
-    if observed.jobs.get(&name).is_some_and(|seen| seen.succeeded) {
-        return Rollout {
-            serving: Some(target),
-            job: None,
-        };
-    }
+fn serve(version: &Version) -> Rollout {
     Rollout {
-        serving: None,
-        job: Some(RolloutJob {
-            name,
-            when: When::Install,
-            target,
-        }),
+        serving: Some(image_of(version)),
+        job: None,
     }
 }
 

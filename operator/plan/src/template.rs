@@ -38,6 +38,7 @@ impl Values {
         let mut rest = template;
         while let Some(start) = rest.find("${") {
             text.push_str(&rest[..start]);
+            close_dollars(&mut text);
             let after = &rest[start + 2..];
             let end = after.find('}').ok_or(TemplateError::Unclosed)?;
             let name = &after[..end];
@@ -53,10 +54,18 @@ impl Values {
     }
 }
 
-/// Kubernetes expands `$(NAME)` in environment values; `$$` is its escape. The definition's author
-/// may use that, a customer's setting must not.
+/// Kubernetes expands `$(NAME)` in environment values, and takes `$$` for `$`. The definition's
+/// author may use that, a customer's setting must not: every dollar in it stands for itself.
 fn escape_for_kubernetes(value: &str) -> String {
-    value.replace("$(", "$$(")
+    value.replace('$', "$$")
+}
+
+/// A lone dollar of the author's before a value would make one with the value's first letters.
+fn close_dollars(text: &mut String) {
+    let dollars = text.bytes().rev().take_while(|byte| *byte == b'$').count();
+    if dollars % 2 == 1 {
+        text.push('$');
+    }
 }
 
 #[cfg(test)]
@@ -78,11 +87,62 @@ mod tests {
         );
     }
 
+    /// What a pod would see, by Kubernetes' rules: `$$` is `$`, `$(NAME)` is a variable.
+    fn expand(text: &str) -> String {
+        let mut seen = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            seen.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                seen.push('$');
+                rest = after;
+            } else if let Some((_, after)) =
+                rest.strip_prefix('(').and_then(|name| name.split_once(')'))
+            {
+                seen.push_str("SECRET");
+                rest = after;
+            } else {
+                seen.push('$');
+            }
+        }
+        seen + rest
+    }
+
     #[test]
     fn a_setting_can_smuggle_in_neither_a_template_nor_a_variable() {
         assert_eq!(
-            values().render("${settings.title}").unwrap(),
-            "${instance.name} $$(PASSWORD)"
+            expand(&values().render("${settings.title}").unwrap()),
+            "${instance.name} $(PASSWORD)"
+        );
+        for setting in ["$(P)", "$$(P)", "$$$(P)", "(P)", "$", "$$", "a$(P)$"] {
+            for template in [
+                "${settings.x}",
+                "$${settings.x}",
+                "${settings.x}(P)",
+                "a$$${settings.x}",
+            ] {
+                let mut values = Values::default();
+                values.set("settings.x", setting);
+                let rendered = values.render(template).unwrap();
+                let seen = expand(&rendered);
+                assert!(
+                    !seen.contains("SECRET"),
+                    "{template} with {setting}: {rendered}"
+                );
+                assert!(
+                    seen.contains(setting),
+                    "{template} with {setting}: {rendered}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_author_may_refer_to_earlier_variables() {
+        assert_eq!(
+            values().render("mysql://$(USER)@${instance.name}").unwrap(),
+            "mysql://$(USER)@blog"
         );
     }
 

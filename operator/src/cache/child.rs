@@ -137,6 +137,21 @@ impl Applied {
         }
     }
 
+    /// Whether what is told now is news to what is known. An answer may come after the event that
+    /// its write caused, or after a later one: what it verified holds all the same.
+    pub fn is_news(&mut self, told: &mut Self) -> bool {
+        if self.uid != told.uid {
+            return true;
+        }
+        let is_news = told.resource_version > self.resource_version;
+        if is_news {
+            told.verified_touch = told.verified_touch.or(self.verified_touch);
+        } else if told.verified_touch.is_some() {
+            self.verified_touch = told.verified_touch;
+        }
+        is_news
+    }
+
     /// Whether it is as this plan wants it, as far as anybody can tell without reading it.
     #[must_use]
     pub fn is_as_planned(&self, digest: &str) -> bool {

@@ -117,20 +117,13 @@ fn note(
     let changed = if is_gone {
         fences.remove(&key).is_some()
     } else {
-        match fences.get(&key) {
-            Some(known)
-                if known.uid == applied.uid
-                    && known.resource_version >= applied.resource_version =>
-            {
-                false
-            }
-            known => {
-                let same = known.filter(|known| known.uid == applied.uid);
-                applied.verified_touch = same.and_then(|known| known.verified_touch);
-                fences.insert(key, applied);
-                true
-            }
+        let is_news = fences
+            .get_mut(&key)
+            .is_none_or(|known| known.is_news(&mut applied));
+        if is_news {
+            fences.insert(key, applied);
         }
+        is_news
     };
     drop(fences);
     if changed {

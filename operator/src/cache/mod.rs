@@ -93,13 +93,10 @@ impl Cache {
             .unwrap_or_else(PoisonError::into_inner);
         let siblings = children.entry(key.clone()).or_default();
         let slot = (kind, name.to_owned());
-        if let Some(known) = siblings.get(&slot) {
-            if known.uid == child.uid && known.resource_version >= child.resource_version {
-                return false;
-            }
-            if known.uid == child.uid && child.verified_touch.is_none() {
-                child.verified_touch = known.verified_touch;
-            }
+        if let Some(known) = siblings.get_mut(&slot)
+            && !known.is_news(&mut child)
+        {
+            return false;
         }
         siblings.insert(slot, child);
         true

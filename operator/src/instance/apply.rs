@@ -35,6 +35,8 @@ pub struct Outcome {
     pub refusals: Vec<Refusal>,
     /// The first that time may fix.
     pub failure: Option<Failure>,
+    /// Jobs that are done are left until status says what came of them.
+    pub keeps_jobs: bool,
 }
 
 impl Outcome {
@@ -54,12 +56,14 @@ enum Trouble {
     Failed(Failure),
 }
 
-/// Writes what is not as planned, and deletes what is planned no more.
+/// Writes what is not as planned, and deletes what is planned no more. `installed` is the version
+/// that status tells.
 pub async fn apply(
     operator: &Instances,
     key: &InstanceKey,
     children: &Children,
     desired: &DesiredState,
+    installed: Option<&str>,
 ) -> Outcome {
     // Without `..`: a new kind of child that nobody applies does not compile.
     let DesiredState {
@@ -76,7 +80,7 @@ pub async fn apply(
         routes,
         host: _,
         url: _,
-        version: _,
+        version,
         memory_limit: _,
     } = desired;
     let writer = Writer {
@@ -100,7 +104,13 @@ pub async fn apply(
     plan!(Kind::PodDisruptionBudget, budgets);
     plan!(Kind::Route, routes);
 
-    let mut outcome = Outcome::default();
+    // A job that ended well is how a crash between any two steps finds what was done: it stays
+    // until status says so, or an upgrade would run twice.
+    let is_told = installed == version.as_deref();
+    let mut outcome = Outcome {
+        keeps_jobs: !is_told && writer.leftover(&planned).any(|(kind, ..)| kind == Kind::Job),
+        ..Outcome::default()
+    };
     let (made, account, claims, policies, services, routes) =
         futures_util::join!(
             join_all(secrets.iter().map(|secret| writer.generate(secret))),
@@ -147,7 +157,7 @@ pub async fn apply(
         join_all(budgets.iter().map(|budget| {
             writer.apply(Kind::PodDisruptionBudget, condition::WORKLOAD_READY, budget)
         })),
-        writer.prune(&planned),
+        writer.prune(&planned, is_told),
     );
     database
         .into_iter()
@@ -343,14 +353,31 @@ impl Writer<'_> {
     }
 
     /// Deletes children that are planned no more.
-    async fn prune(&self, planned: &BTreeSet<(Kind, String)>) -> Vec<Result<(), Trouble>> {
-        let leftover = self.children.iter().filter(|((kind, name), child)| {
-            kind.is_pruned() && !child.is_deleting && !planned.contains(&(*kind, name.clone()))
-        });
-        // Runs of a CronJob carry our labels, and belong to it.
-        let leftover = leftover
-            .filter(|((kind, name), _)| *kind != Kind::Job || !self.is_run_of_cron_job(name));
-        join_all(leftover.map(|((kind, name), child)| self.delete(*kind, name, child))).await
+    async fn prune(
+        &self,
+        planned: &BTreeSet<(Kind, String)>,
+        with_jobs: bool,
+    ) -> Vec<Result<(), Trouble>> {
+        let deletions = self
+            .leftover(planned)
+            .filter(|(kind, ..)| with_jobs || *kind != Kind::Job)
+            .map(|(kind, name, child)| self.delete(kind, name, child));
+        join_all(deletions).await
+    }
+
+    /// Children that are planned no more.
+    fn leftover(
+        &self,
+        planned: &BTreeSet<(Kind, String)>,
+    ) -> impl Iterator<Item = (Kind, &str, &Child)> {
+        self.children
+            .iter()
+            .filter(|((kind, name), child)| {
+                kind.is_pruned() && !child.is_deleting && !planned.contains(&(*kind, name.clone()))
+            })
+            // Runs of a CronJob carry our labels, and belong to it.
+            .filter(|((kind, name), _)| *kind != Kind::Job || !self.is_run_of_cron_job(name))
+            .map(|((kind, name), child)| (*kind, name.as_str(), child))
     }
 
     fn is_run_of_cron_job(&self, job: &str) -> bool {

@@ -13,6 +13,7 @@ mod finalize;
 mod observe;
 mod report;
 mod trouble;
+mod written;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +33,7 @@ use rand::RngExt as _;
 
 use crate::{
     cache::{Cache, InstanceKey},
-    failure::Failure,
+    failure::{Failure, lasting},
     metrics::Metrics,
 };
 
@@ -44,6 +45,7 @@ pub struct Instances {
     pub(crate) metrics: Metrics,
     pub(crate) events: Recorder,
     troubles: trouble::Troubles,
+    written: written::Written,
     backoff: crate::backoff::Backoffs<InstanceKey>,
 }
 
@@ -51,9 +53,15 @@ pub struct Instances {
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait: a fault that lasts is looked at this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// After so many failures in a row, about five seconds, the object says so.
+const FAILURES_THAT_LAST: u32 = 3;
 /// How often something that was refused is tried again: what it waits for, such as a larger quota,
 /// is no event of ours.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+/// How soon an instance is looked at again of which the watch has not told what we wrote ourselves.
+const UNTOLD_AGAIN: Duration = Duration::from_millis(100);
+/// How soon jobs that have ended well are deleted, once status says what came of them.
+const TIDY_AGAIN: Duration = Duration::from_millis(200);
 
 impl Instances {
     /// Everything that reconciling needs.
@@ -70,6 +78,7 @@ impl Instances {
             platform,
             metrics,
             troubles: trouble::Troubles::default(),
+            written: written::Written::default(),
             backoff: crate::backoff::Backoffs::new(FIRST_WAIT, LONGEST_WAIT),
         }
     }
@@ -93,6 +102,9 @@ pub async fn reconcile(
     operator: Arc<Instances>,
 ) -> Result<Action, Failure> {
     let started = std::time::Instant::now();
+    let Some(instance) = written::latest(&operator, instance).await else {
+        return Ok(Action::requeue(UNTOLD_AGAIN));
+    };
     let result = make_true(&instance, &operator).await;
     operator
         .metrics
@@ -154,12 +166,17 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     };
     let plan = plan::desired_state(instance, definition.as_deref(), &context);
 
-    let (refusals, failure) = match &plan {
+    let installed = instance.status.as_ref().and_then(|s| s.version.as_deref());
+    let (refusals, failure, keeps_jobs) = match &plan {
         Ok(desired) if !instance.spec.paused => {
-            let outcome = apply::apply(operator, &key, &children, desired).await;
-            (outcome.refusals, outcome.failure)
+            let mut outcome = apply::apply(operator, &key, &children, desired, installed).await;
+            let lasts = operator.backoff.count(&key) >= FAILURES_THAT_LAST;
+            outcome
+                .refusals
+                .extend(outcome.failure.iter().filter(|_| lasts).map(lasting));
+            (outcome.refusals, outcome.failure, outcome.keeps_jobs)
         }
-        _ => (Vec::new(), None),
+        _ => (Vec::new(), None, false),
     };
 
     // What was just written is in the cache already: the report speaks of it.
@@ -184,7 +201,8 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .map(|wait| wait + Duration::from_millis(200));
     let again = (!refusals.is_empty()).then_some(REFUSED_AGAIN);
     let trouble = operator.troubles.look_again(&key);
-    Ok([wake, again, trouble]
+    let tidy = keeps_jobs.then_some(TIDY_AGAIN);
+    Ok([wake, again, trouble, tidy]
         .into_iter()
         .flatten()
         .min()
@@ -211,7 +229,10 @@ async fn take_finalizer(instance: &AppInstance, operator: &Instances) -> Result<
         .patch_metadata(&instance.name_any(), &params, &Patch::Apply(&patch))
         .await
     {
-        Ok(_) => Ok(()),
+        Ok(answer) => {
+            operator.written.note(&key_of(instance), &answer.metadata);
+            Ok(())
+        }
         Err(source) => Err(Failure::Finalizer {
             name: instance.name_any(),
             source: Box::new(source),

@@ -118,7 +118,12 @@ async fn write_status(
         .patch_status(&name, &params, &Patch::Apply(&patch))
         .await
     {
-        Ok(_) => operator.metrics.wrote(),
+        Ok(answer) => {
+            operator
+                .written
+                .note(&super::key_of(instance), answer.meta());
+            operator.metrics.wrote();
+        }
         // Deleted meanwhile.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(source) => {
@@ -149,7 +154,7 @@ fn announce(
     tracing::info!(
         ready = ready.status,
         reason = ready.reason,
-        message = ready.message,
+        detail = ready.message,
         "its state changed"
     );
     let is_trouble = condition::is_true(&after.conditions, condition::STALLED);

@@ -14,7 +14,7 @@ use std::{
 use http::{HeaderValue, Method, Request, StatusCode, Version, uri::PathAndQuery};
 use tokio::time::Instant;
 
-use crate::{gateway::Route, listen::Connection, metrics::RouteMetrics};
+use crate::{connection::Connection, gateway::Route, metrics::RouteMetrics};
 
 /// What is remembered of a request.
 pub struct Exchange {

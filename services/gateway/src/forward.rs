@@ -297,12 +297,11 @@ impl Backend {
             }
         };
         let asking = self.resolver.resolve(&self.hostname, self.address.port);
-        let patience = if known.is_empty() {
-            5_000
-        } else if is_rejected {
-            500
-        } else {
-            50
+        // A known address that has just become stale is as good as any; one that did not work is not.
+        let patience = match (known.is_empty(), is_rejected) {
+            (true, _) => 5_000,
+            (false, true) => 2_000,
+            (false, false) => 50,
         };
         let answer = tokio::time::timeout(Duration::from_millis(patience), asking).await;
         let mut resolved = lock(&self.resolved);

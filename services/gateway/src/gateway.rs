@@ -130,7 +130,7 @@ impl Gateway {
             }
         });
         for metrics in known.metrics.values() {
-            self.metrics.forget_route(metrics);
+            metrics.forget();
         }
         self.metrics
             .routes

@@ -374,14 +374,22 @@ mod tests {
 
     #[test]
     fn a_chain_is_kept_from_a_trusted_proxy_only() {
+        let (peer, host) = (
+            HeaderValue::from_static("10.0.0.1"),
+            HeaderValue::from_static("a.test"),
+        );
+        let (port, id) = (
+            HeaderValue::from_static("443"),
+            HeaderValue::from_static("id"),
+        );
         let edge = |is_trusted| Edge {
             peer: IpAddr::from([10, 0, 0, 1]),
-            peer_value: &const { HeaderValue::from_static("10.0.0.1") },
+            peer_value: &peer,
             is_trusted,
             is_secure: true,
-            host: &const { HeaderValue::from_static("a.test") },
-            port: &const { HeaderValue::from_static("443") },
-            request_id: &const { HeaderValue::from_static("id") },
+            host: &host,
+            port: &port,
+            request_id: &id,
         };
         let mut headers = HeaderMap::new();
         add_forwarded(

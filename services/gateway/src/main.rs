@@ -38,7 +38,10 @@ fn main() -> ExitCode {
 }
 
 fn start(config: &Config) -> anyhow::Result<()> {
-    let log_filter = telemetry::init(&config.log).context("--log-filter")?;
+    let mut log = config.log.clone();
+    // The client logs every failed try as an error; watch.rs says once that the server is away.
+    log.log_filter = format!("kube_client::client=off,{}", log.log_filter);
+    let log_filter = telemetry::init(&log).context("--log-filter")?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = config.workers {
         runtime.worker_threads(workers);
@@ -53,9 +56,9 @@ fn start(config: &Config) -> anyhow::Result<()> {
 async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     let stop = shutdown::signal().context("cannot listen to signals")?;
     let bind = async |flag: &str, address| {
-        TcpListener::bind(address)
-            .await
-            .with_context(|| format!("{flag} {address}"))
+        TcpListener::bind(address).await.with_context(|| {
+            format!("{flag}: cannot listen on {address}; give another address or port")
+        })
     };
     let listeners = listen::Listeners {
         http: bind("--http-listen", config.http_listen).await?,

@@ -1,7 +1,13 @@
 //! Metrics: what operators of the platform count and time. Handles are looked up when a route
 //! table is swapped, never per request; the series of a route end with the route.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -42,8 +48,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Every metric of the gateway.
 #[derive(Clone)]
 pub struct Metrics {
-    requests: Family<RouteClass, Counter>,
-    durations: Family<RouteName, Histogram, fn() -> Histogram>,
+    families: Families,
     refusals: Family<Reason, Counter>,
     handshake_failures: Family<Reason, Counter>,
     expiries: Family<SecretName, Gauge>,
@@ -58,24 +63,72 @@ pub struct Metrics {
     pub unmatched: Arc<RouteMetrics>,
 }
 
-/// The handles of one route.
-#[derive(Debug)]
+/// The handles of one route. Its series begin with its first request: a route that nobody asks
+/// for costs a scrape nothing.
 pub struct RouteMetrics {
     route: Arc<str>,
-    requests: [Counter; 5],
-    duration: Histogram,
+    families: Families,
+    requests: [OnceLock<Counter>; 5],
+    duration: OnceLock<Histogram>,
+    /// A request that outlives its route must not bring the series back.
+    is_forgotten: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Families {
+    requests: Family<RouteClass, Counter>,
+    durations: Family<RouteName, Histogram, fn() -> Histogram>,
 }
 
 impl RouteMetrics {
+    fn new(route: &str, families: Families) -> Self {
+        Self {
+            route: route.into(),
+            families,
+            requests: Default::default(),
+            duration: OnceLock::new(),
+            is_forgotten: AtomicBool::new(false),
+        }
+    }
+
     /// Counts one answered request.
     pub fn observe(&self, status: u16, duration: Duration) {
+        if self.is_forgotten.load(Relaxed) {
+            return;
+        }
         let class = usize::from(status / 100)
             .saturating_sub(1)
             .min(CLASSES.len() - 1);
-        if let Some(counter) = self.requests.get(class) {
-            counter.inc();
+        if let (Some(counter), Some(class)) = (self.requests.get(class), CLASSES.get(class)) {
+            let label = || RouteClass {
+                route: Arc::clone(&self.route),
+                class,
+            };
+            counter
+                .get_or_init(|| self.families.requests.get_or_create_owned(&label()))
+                .inc();
         }
-        self.duration.observe(duration.as_secs_f64());
+        let label = || RouteName {
+            route: Arc::clone(&self.route),
+        };
+        let histogram = self
+            .duration
+            .get_or_init(|| self.families.durations.get_or_create_owned(&label()));
+        histogram.observe(duration.as_secs_f64());
+    }
+
+    /// Ends the series.
+    pub fn forget(&self) {
+        self.is_forgotten.store(true, Relaxed);
+        for class in CLASSES {
+            self.families.requests.remove(&RouteClass {
+                route: Arc::clone(&self.route),
+                class,
+            });
+        }
+        self.families.durations.remove(&RouteName {
+            route: Arc::clone(&self.route),
+        });
     }
 }
 
@@ -86,10 +139,13 @@ impl Metrics {
         let requests = Family::<RouteClass, Counter>::default();
         let durations =
             Family::<RouteName, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
-        let unmatched = Arc::new(route_metrics(&requests, &durations, "none"));
-        let metrics = Self {
+        let families = Families {
             requests,
             durations,
+        };
+        let metrics = Self {
+            unmatched: Arc::new(RouteMetrics::new("none", families.clone())),
+            families,
             refusals: Family::default(),
             handshake_failures: Family::default(),
             expiries: Family::default(),
@@ -99,18 +155,17 @@ impl Metrics {
             routes: Gauge::default(),
             certificates: Gauge::default(),
             table_swaps: Counter::default(),
-            unmatched,
         };
         let m = metrics.clone();
         registry.register(
             "requests",
             "Requests answered, by route and class of status",
-            m.requests,
+            m.families.requests,
         );
         registry.register(
             "request_duration_seconds",
             "Time from the head of a request to the end of its answer",
-            m.durations,
+            m.families.durations,
         );
         registry.register(
             "refusals",
@@ -152,23 +207,10 @@ impl Metrics {
         metrics
     }
 
-    /// The handles for a route, the same ones as long as it is not forgotten.
+    /// New handles for a route.
     #[must_use]
     pub fn route(&self, route: &str) -> RouteMetrics {
-        route_metrics(&self.requests, &self.durations, route)
-    }
-
-    /// Ends the series of a route.
-    pub fn forget_route(&self, metrics: &RouteMetrics) {
-        for class in CLASSES {
-            self.requests.remove(&RouteClass {
-                route: Arc::clone(&metrics.route),
-                class,
-            });
-        }
-        self.durations.remove(&RouteName {
-            route: Arc::clone(&metrics.route),
-        });
+        RouteMetrics::new(route, self.families.clone())
     }
 
     pub fn refused(&self, reason: &'static str) {
@@ -202,26 +244,6 @@ impl Metrics {
     }
 }
 
-fn route_metrics(
-    requests: &Family<RouteClass, Counter>,
-    durations: &Family<RouteName, Histogram, fn() -> Histogram>,
-    route: &str,
-) -> RouteMetrics {
-    let route: Arc<str> = route.into();
-    RouteMetrics {
-        requests: CLASSES.map(|class| {
-            requests.get_or_create_owned(&RouteClass {
-                route: Arc::clone(&route),
-                class,
-            })
-        }),
-        duration: durations.get_or_create_owned(&RouteName {
-            route: Arc::clone(&route),
-        }),
-        route,
-    }
-}
-
 /// From a cached page to a long download.
 fn histogram() -> Histogram {
     Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0])
@@ -248,7 +270,8 @@ mod tests {
             served.contains(r#"gateway_requests_total{route="org-acme/shop",class="2xx"} 1"#),
             "{served}"
         );
-        metrics.forget_route(&route);
+        route.forget();
+        route.observe(204, Duration::from_millis(3));
         assert!(!text(&registry).contains("org-acme/shop"));
     }
 }

@@ -26,11 +26,11 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use crate::{
     access_log::{Exchange, Upload},
     body::{Answer, RequestBody},
+    connection::Connection,
     errors::Refusal,
     forward::Patience,
     gateway::{Gateway, Route},
     headers::{self, Edge, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID},
-    listen::Connection,
     pages,
     routes::{State, path},
     upgrade,
@@ -103,9 +103,10 @@ fn accept(
     let chain = headers
         .get(X_FORWARDED_FOR)
         .and_then(|chain| chain.to_str().ok());
-    let client = chain.map_or(peer.ip(), |chain| {
-        headers::client_of(chain, peer, |address| gateway.is_trusted(address))
-    });
+    let client = chain.map_or_else(
+        || peer.ip(),
+        |chain| headers::client_of(chain, peer, |address| gateway.is_trusted(address)),
+    );
     let given = headers
         .get(X_REQUEST_ID)
         .filter(|id| (1..=128).contains(&id.len()));
@@ -126,11 +127,9 @@ fn identify<B>(connection: &Connection, request: &Request<B>) -> Result<String, 
         return Err(Refusal::MethodNotAllowed);
     }
     let headers = request.headers();
-    // hyper lets Transfer-Encoding win, drops Content-Length and closes the connection after the
-    // answer (RFC 9112 section 6.1), so both are never seen here on HTTP/1.1. HTTP/2 has no
-    // Transfer-Encoding at all.
+    // HTTP/2 has no Transfer-Encoding at all; on HTTP/1.1 it excludes Content-Length.
     if headers.contains_key(TRANSFER_ENCODING)
-        && (headers.contains_key(CONTENT_LENGTH) || request.version() == Version::HTTP_2)
+        && (request.version() != Version::HTTP_11 || gives_length_too(connection, request))
     {
         return Err(Refusal::LengthAmbiguous);
     }
@@ -161,6 +160,15 @@ fn identify<B>(connection: &Connection, request: &Request<B>) -> Result<String, 
     } else {
         Err(Refusal::Misdirected)
     }
+}
+
+fn gives_length_too<B>(connection: &Connection, request: &Request<B>) -> bool {
+    // An absolute target reads the same only as a whole.
+    let target = request.uri().to_string();
+    request.headers().contains_key(CONTENT_LENGTH)
+        || connection
+            .raw_head
+            .gives_length(request.method().as_str(), &target)
 }
 
 // ── route ───────────────────────────────────────────────────────────────────────────────────────

@@ -93,13 +93,13 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_write_that_nobody_takes_fails_after_the_limit_and_a_slow_one_does_not() {
         let (near, mut far) = tokio::io::duplex(8);
-        let mut near = Guarded::new(near, Duration::from_secs(60));
+        let mut near = Guarded::new(near, Duration::from_millis(600));
         let reader = tokio::spawn(async move {
             for _ in 0..4 {
-                tokio::time::sleep(Duration::from_secs(40)).await;
+                tokio::time::sleep(Duration::from_millis(250)).await;
                 far.read_exact(&mut [0; 8]).await.unwrap();
             }
             far

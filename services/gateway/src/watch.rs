@@ -13,12 +13,47 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use kube::{
     Resource, ResourceExt,
-    runtime::watcher::{Error, Event},
+    runtime::{
+        utils::Backoff,
+        watcher::{Error, Event},
+    },
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
 /// Between two reports at least. A change is served within 50 ms, of which this is the wait.
 pub const PACE: Duration = Duration::from_millis(20);
+
+/// Pauses between two tries while the API server is away: half a second, doubled up to five, so
+/// that what was missed is served within seconds of its return. Each is cut by chance, up to
+/// half, so that many gateways do not come back at the same moment.
+#[derive(Default)]
+pub struct Pauses {
+    tries: u32,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let longest = Duration::from_millis(500) * 2_u32.pow(self.tries.min(4));
+        self.tries = self.tries.saturating_add(1);
+        Some(
+            longest
+                .min(Duration::from_secs(5))
+                .mul_f64(rand::random_range(0.5..=1.0)),
+        )
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
+
+/// A watch that is resumed says nothing until something changes. No error for this long means
+/// that it works: longer than the longest pause and the client's connect timeout (30 s) together.
+const QUIET: Duration = Duration::from_secs(45);
 
 /// `(namespace, name)`.
 pub type Key = (String, String);
@@ -49,6 +84,7 @@ pub async fn follow<K, V>(
     let mut listing: Option<BTreeMap<Key, V>> = None;
     let mut is_changed = false;
     let mut is_away = false;
+    let mut last_error = Instant::now();
     let mut next_report = Instant::now();
 
     loop {
@@ -62,12 +98,19 @@ pub async fn follow<K, V>(
                 next_report = Instant::now() + PACE.max(begun.elapsed() * 4);
                 continue;
             }
+            () = tokio::time::sleep_until((last_error + QUIET).into()), if is_away => {
+                health.connected.set(1);
+                is_away = false;
+                tracing::info!(kind, "watch works again");
+                continue;
+            }
         };
         match event {
             None => return,
             Some(Err(error)) => {
                 health.errors.inc();
                 health.connected.set(0);
+                last_error = Instant::now();
                 if !std::mem::replace(&mut is_away, true) {
                     tracing::warn!(kind, error = %chain(&error), "watch broken; the last known objects stay served");
                 }

@@ -50,6 +50,14 @@ impl Cache {
             return Ok(place);
         }
         let growing = self.root.join("growing").join(name);
+        fs::create_dir_all(self.root.join("growing"))
+            .with_context(|| format!("cannot write to the cache {}", self.root.display()))?;
+        // Labs of one person share the cache: of two that want the same, one makes it.
+        let lock = fs::File::create(growing.with_added_extension("lock"))?;
+        lock.lock()?;
+        if place.exists() {
+            return Ok(place);
+        }
         if growing.exists() {
             fs::remove_dir_all(&growing)?;
         }

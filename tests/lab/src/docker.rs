@@ -18,7 +18,7 @@ use bollard::{
 };
 use futures_util::StreamExt;
 
-use crate::{dockerfile, images::BASE_IMAGE, state::State};
+use crate::{dockerfile, images::base_image, state::State};
 
 /// The longest silence of dockerd within a request: a step of a build (installing packages) says
 /// nothing for minutes.
@@ -63,7 +63,7 @@ pub async fn connect(state: &State) -> Result<Docker> {
 
 /// Builds an image; every line of the builder's goes to `output`.
 pub async fn build(
-    state: &State,
+    docker: &Docker,
     request: &ImageBuild,
     mut output: impl FnMut(&str),
 ) -> Result<BuiltImage> {
@@ -71,18 +71,17 @@ pub async fn build(
     let dockerfile = request.context.join("Dockerfile");
     let text = fs::read_to_string(&dockerfile)
         .with_context(|| format!("cannot read {}", dockerfile.display()))?;
-    let docker = connect(state).await?;
-    let bases = ensure_bases(&docker, &text).await?;
+    let bases = ensure_bases(docker, &dockerfile::base_images(&text, &request.arguments)).await?;
     let hash = dockerfile::context_hash(&request.context, &request.arguments, &bases)?;
     // A tag has at most 128 characters; 32 of the hash never meet by chance.
     let content_tag = format!("content-{}", &hash[..32]);
     let content_name = format!("{repository}:{content_tag}");
     if request.push
-        && let Some(digest) = digest_in_registry(&docker, &content_name).await
+        && let Some(digest) = digest_in_registry(docker, &content_name).await
     {
-        let tagged = digest_in_registry(&docker, &request.tag).await;
+        let tagged = digest_in_registry(docker, &request.tag).await;
         let may_tag = tagged.as_deref() == Some(&digest)
-            || retag(&docker, &content_name, repository, tag).await.is_ok();
+            || retag(docker, &content_name, repository, tag).await.is_ok();
         if may_tag {
             return Ok(BuiltImage {
                 reference: format!("{repository}@{digest}"),
@@ -90,16 +89,16 @@ pub async fn build(
             });
         }
     }
-    build_context(&docker, request, &mut output).await?;
+    build_context(docker, request, &mut output).await?;
     if !request.push {
         return Ok(BuiltImage {
             reference: request.tag.clone(),
             was_there: false,
         });
     }
-    push(&docker, repository, tag).await?;
-    retag(&docker, &request.tag, repository, &content_tag).await?;
-    let digest = digest_in_registry(&docker, &request.tag)
+    push(docker, repository, tag).await?;
+    retag(docker, &request.tag, repository, &content_tag).await?;
+    let digest = digest_in_registry(docker, &request.tag)
         .await
         .with_context(|| format!("the registry does not have {} after the push", request.tag))?;
     Ok(BuiltImage {
@@ -110,26 +109,28 @@ pub async fn build(
 
 /// Checks that all base images are there, and returns what they are now: a new base makes a new
 /// image.
-async fn ensure_bases(docker: &Docker, dockerfile: &str) -> Result<String> {
+async fn ensure_bases(docker: &Docker, images: &[String]) -> Result<String> {
     let mut identities = String::new();
-    for image in dockerfile::base_images(dockerfile) {
-        if image.contains('$') {
-            // Named by an argument: the builder will tell.
-            continue;
-        }
-        match docker.inspect_image(&image).await {
+    for image in images {
+        match docker.inspect_image(image).await {
             Ok(found) => identities.push_str(&found.id.unwrap_or_default()),
-            // It may be in the lab's registry, from where the builder takes it.
-            Err(_) => match digest_in_registry(docker, &image).await {
+            // It may be in a registry, from where the builder takes it.
+            Err(_) => match digest_in_registry(docker, image).await {
                 Some(digest) => identities.push_str(&digest),
                 None => bail!(
                     "the base image {image} is neither loaded nor in a registry that can be \
-                     reached; the lab has {BASE_IMAGE} and what is pushed to its own registry"
+                     reached; the lab has debian:<release>-slim and what is pushed to its own \
+                     registry"
                 ),
             },
         }
     }
     Ok(identities)
+}
+
+/// Whether dockerd has an image.
+pub async fn has(docker: &Docker, image: &str) -> bool {
+    docker.inspect_image(image).await.is_ok()
 }
 
 async fn build_context(
@@ -209,14 +210,15 @@ fn split_tag(name: &str) -> Result<(&str, &str)> {
     }
 }
 
-/// Loads the base image into dockerd unless it is there.
-pub fn provide_base(state: &State, archive: &Path) -> Result<()> {
+/// Loads the base image of a release into dockerd unless it is there.
+pub fn provide_base(state: &State, release: &str, archive: &Path) -> Result<()> {
+    let image = base_image(release);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let docker = connect_patiently(state).await?;
-        if docker.inspect_image(BASE_IMAGE).await.is_ok() {
+        if docker.inspect_image(&image).await.is_ok() {
             return Ok(());
         }
         let content = fs::read(archive)?;
@@ -226,8 +228,8 @@ pub fn provide_base(state: &State, archive: &Path) -> Result<()> {
             item.context("cannot load the base image into dockerd")?;
         }
         ensure!(
-            docker.inspect_image(BASE_IMAGE).await.is_ok(),
-            "{BASE_IMAGE} is not there after it was loaded"
+            docker.inspect_image(&image).await.is_ok(),
+            "{image} is not there after it was loaded"
         );
         Ok(())
     })

@@ -13,21 +13,39 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::hex;
 
-/// The images that a Dockerfile builds on: what its FROM lines name, without its own stages.
-pub fn base_images(dockerfile: &str) -> Vec<String> {
+/// The images that a Dockerfile builds on: what its FROM lines name, without its own stages. ARG
+/// lines before the first FROM may name them; `arguments` wins over their defaults.
+pub fn base_images(dockerfile: &str, arguments: &[(String, String)]) -> Vec<String> {
     let mut stages: Vec<String> = Vec::new();
     let mut images = Vec::new();
+    let mut values: Vec<(String, String)> = Vec::new();
     for line in dockerfile.lines() {
         let mut words = line
             .split_whitespace()
             .filter(|word| !word.starts_with("--"));
-        if !words
-            .next()
-            .is_some_and(|word| word.eq_ignore_ascii_case("from"))
-        {
+        let instruction = words.next().unwrap_or_default().to_ascii_lowercase();
+        if instruction == "arg" && images.is_empty() {
+            let (name, default) = words
+                .next()
+                .unwrap_or_default()
+                .split_once('=')
+                .unwrap_or_default();
+            let given = arguments.iter().find(|(given, _)| given == name);
+            let value = given.map_or(default, |(_, value)| value.as_str());
+            values.push((name.to_owned(), value.to_owned()));
+        }
+        if instruction != "from" {
             continue;
         }
         let Some(image) = words.next() else { continue };
+        let image = values
+            .iter()
+            .fold(image.to_owned(), |image, (name, value)| {
+                image
+                    .replace(&format!("${{{name}}}"), value)
+                    .replace(&format!("${name}"), value)
+            });
+        let image = image.as_str();
         if image != "scratch" && !stages.iter().any(|stage| stage == image) {
             images.push(image.to_owned());
         }
@@ -131,6 +149,8 @@ fn collect(root: &Path, below: &Path, rules: &[Rule], files: &mut Vec<PathBuf>) 
 /// were written, so that the builder's own cache holds too.
 pub fn context_tar(folder: &Path, output: impl Write) -> Result<()> {
     let mut archive = tar::Builder::new(output);
+    // A linker leaves holes in binaries, and dockerd refuses the entries that tar has for them.
+    archive.sparse(false);
     archive.mode(tar::HeaderMode::Deterministic);
     archive.follow_symlinks(false);
     for path in context_files(folder)? {
@@ -174,11 +194,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_base_image_may_be_named_by_an_argument() {
+        let text = "ARG RELEASE=trixie\nFROM debian:${RELEASE}-slim\n";
+        assert_eq!(base_images(text, &[]), ["debian:trixie-slim"]);
+        let given = [("RELEASE".to_owned(), "bookworm".to_owned())];
+        assert_eq!(base_images(text, &given), ["debian:bookworm-slim"]);
+    }
+
+    #[test]
     fn bases_are_what_from_names_without_own_stages() {
         let text = "FROM --platform=linux/amd64 debian:trixie-slim AS build\nRUN x\n\
                     from build as next\nFROM scratch\nFROM localhost:5000/tutti/php:8\n";
         assert_eq!(
-            base_images(text),
+            base_images(text, &[]),
             ["debian:trixie-slim", "localhost:5000/tutti/php:8"]
         );
     }

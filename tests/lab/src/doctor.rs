@@ -6,7 +6,7 @@ use crate::{cgroup, launch, packages, process::run, state::State};
 
 /// What a person without these rights, or on another system, does instead.
 pub const WAY_OUT: &str = "or use a cluster of your own: make up CONTEXT=<your cluster> \
-                           REGISTRY=<host/path>";
+                           REGISTRY=<host/path> ZONE=<DNS zone>";
 /// Programs, images, builds and some volumes.
 const NEEDED_DISK: u64 = 15 * 1024 * 1024 * 1024;
 /// The cluster alone takes 1.3 GiB; below this the apps have no room.
@@ -99,9 +99,9 @@ fn score() -> Finding {
     if launch::may_lower_scores() {
         return Finding::fine("may set out-of-memory scores");
     }
-    Finding::note(
-        "CAP_SYS_RESOURCE is missing: no process may be protected from the out-of-memory killer",
-        "nothing to do: the lab tells containerd",
+    Finding::fine(
+        "CAP_SYS_RESOURCE is missing: no process can be protected from the out-of-memory killer, \
+         and the lab tells containerd not to try",
     )
 }
 
@@ -127,7 +127,7 @@ fn missing_packages() -> Finding {
 fn disk(state: &State) -> Finding {
     // The folder itself may not exist yet: ask for the nearest one that does.
     let place = state.root().ancestors().find(|path| path.exists());
-    let place = place.unwrap_or(Path::new("/"));
+    let place = place.unwrap_or_else(|| Path::new("/"));
     let Ok(found) = rustix::fs::statvfs(place) else {
         return Finding::note(
             format!("cannot ask for the space at {}", place.display()),

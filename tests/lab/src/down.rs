@@ -68,10 +68,12 @@ fn end(state: &State, record: &mut Record, gently: bool) -> Result<Vec<String>> 
     if folders > 0 {
         removed.push(format!("{folders} cgroup folders"));
     }
-    for folder in &record.made_folders {
-        // Only if it is empty: then no one else has put anything there.
-        if fs::remove_dir(folder).is_ok() {
-            removed.push(format!("folder {}", folder.display()));
+    if !network::another_lab_runs(record.index) {
+        for folder in &record.made_folders {
+            // Only if it is empty: then no one else has put anything there.
+            if fs::remove_dir(folder).is_ok() {
+                removed.push(format!("folder {}", folder.display()));
+            }
         }
     }
     let socket = state.docker_socket();

@@ -10,12 +10,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cache::Cache, packages, process::run, process::run_logged, state::State};
+use crate::{
+    cache::Cache, images::architecture, packages, process::run, process::run_logged, state::State,
+};
 
 /// From this version on the go command fetches the toolchain that a module asks for by itself.
 const SWITCHES_BY_ITSELF: (u32, u32) = (1, 21);
-/// The toolchain that is fetched as a module when the machine's Go is too old to switch.
-const FETCHED_TOOLCHAIN: &str = "golang.org/toolchain@v0.0.1-go1.26.1.linux-amd64";
+/// The toolchain that is fetched as a module when the machine's Go is too old to switch (Debian
+/// 12 has 1.19); the architecture follows.
+const FETCHED_TOOLCHAIN: &str = "golang.org/toolchain@v0.0.1-go1.26.1.linux-";
 /// Where Go is found when it is not on PATH.
 const USUAL_PLACES: [&str; 2] = ["/usr/local/go/bin/go", "/usr/lib/go/bin/go"];
 
@@ -55,20 +58,20 @@ impl Toolchain {
     /// A toolchain is an ordinary module: an old go command can fetch it, only not use it.
     fn fetch_newer(&self, cache: &Cache, state: &State) -> Result<Self> {
         let modules = cache.entry("toolchain");
+        let module = format!("{FETCHED_TOOLCHAIN}{}", architecture());
         let log = state.path("logs/build-toolchain.log");
         fs::create_dir_all(&modules)?;
         run_logged(
             Command::new(&self.program)
                 .current_dir(&modules)
                 .env("GOMODCACHE", &modules)
-                .args(["mod", "download", "-modcacherw", FETCHED_TOOLCHAIN]),
+                .args(["mod", "download", "-modcacherw", &module]),
             &log,
         )?;
-        let root = modules.join(FETCHED_TOOLCHAIN);
+        let root = modules.join(module);
         // Modules carry no execute bits.
-        for folder in ["bin", "pkg/tool/linux_amd64"] {
-            mark_executable(&root.join(folder))?;
-        }
+        mark_executable(&root.join("bin"))?;
+        mark_executable(&root.join(format!("pkg/tool/linux_{}", architecture())))?;
         Ok(Self {
             program: root.join("bin/go"),
         })

@@ -16,8 +16,24 @@ use crate::{
     steps::Step,
 };
 
-/// The base image that Dockerfiles name in FROM; the same name can be pulled elsewhere.
-pub const BASE_IMAGE: &str = "debian:trixie-slim";
+/// The Debian release that most images build on.
+pub const RELEASE: &str = "trixie";
+
+/// The base image of a Debian release as Dockerfiles name it in FROM; the same name can be pulled
+/// elsewhere.
+pub fn base_image(release: &str) -> String {
+    format!("debian:{release}-slim")
+}
+
+/// The release of a base image that the lab can make.
+pub fn release_of(image: &str) -> Option<&str> {
+    let release = image.strip_prefix("debian:")?.strip_suffix("-slim")?;
+    release
+        .chars()
+        .all(|c| c.is_ascii_lowercase())
+        .then_some(release)
+}
+
 /// Holds a pod's namespaces.
 pub const PAUSE_IMAGE: &str = "tutti.lab/pause:1";
 /// The shell of the storage provisioner's jobs.
@@ -67,7 +83,7 @@ fn scratch_images(state: &State) -> Vec<Scratch> {
 }
 
 /// The cache's key of the base image: what mmdebstrap is asked for.
-fn base_arguments() -> Vec<&'static str> {
+fn base_arguments(release: &str) -> Vec<&str> {
     vec![
         "--variant=minbase",
         "--include=ca-certificates",
@@ -77,15 +93,15 @@ fn base_arguments() -> Vec<&'static str> {
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         "--dpkgopt=path-exclude=/usr/share/info/*",
-        "trixie",
+        release,
     ]
 }
 
-/// Makes the base image's tar, unless the cache holds it; returns its path.
-pub fn provide_base(cache: &Cache, state: &State) -> Result<std::path::PathBuf> {
-    let arguments = base_arguments();
+/// Makes the tar of a release's base image, unless the cache holds it; returns its path.
+pub fn provide_base(cache: &Cache, state: &State, release: &str) -> Result<std::path::PathBuf> {
+    let arguments = base_arguments(release);
     let name = format!(
-        "debian-trixie-slim-{}",
+        "debian-{release}-slim-{}",
         key(arguments.iter().map(|argument| argument.as_bytes()))
     );
     let folder = cache.get(&name, |place| {
@@ -98,7 +114,12 @@ pub fn provide_base(cache: &Cache, state: &State) -> Result<std::path::PathBuf> 
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "Cmd": ["bash"],
         });
-        write_archive(&place.join("image.tar"), BASE_IMAGE, &config, &layer)?;
+        write_archive(
+            &place.join("image.tar"),
+            &base_image(release),
+            &config,
+            &layer,
+        )?;
         fs::remove_file(layer)?;
         Ok(())
     })?;
@@ -140,8 +161,9 @@ pub fn provide_in_node(
         let archive = provide_scratch(cache, &scratch)?;
         run(control(&["images", "import"]).arg(archive))?;
     }
-    if !has(&format!("docker.io/library/{BASE_IMAGE}")) {
-        step.detail(&format!("{}: {BASE_IMAGE}", node_name(node)));
+    let image = base_image(RELEASE);
+    if !has(&format!("docker.io/library/{image}")) {
+        step.detail(&format!("{}: {image}", node_name(node)));
         run(control(&["images", "import"]).arg(base))?;
     }
     Ok(())
@@ -256,7 +278,7 @@ impl Write for HashWriter<'_> {
 }
 
 /// The machine's architecture by the name that images use.
-fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -7,6 +7,7 @@ pub mod cache;
 mod cgroup;
 mod cluster;
 mod components;
+pub mod control_plane;
 pub mod docker;
 mod dockerfile;
 pub mod doctor;
@@ -19,6 +20,7 @@ mod network;
 pub mod node;
 mod packages;
 mod pki;
+pub mod platform;
 mod process;
 mod programs;
 pub mod state;
@@ -133,7 +135,7 @@ impl Lab {
         request: &docker::ImageBuild,
         output: impl FnMut(&str),
     ) -> Result<docker::BuiltImage> {
-        docker::build(&self.state, request, output).await
+        docker::build(&docker::connect(&self.state).await?, request, output).await
     }
 
     /// What a shell needs to use the lab, by the variables' names.

@@ -12,6 +12,7 @@ use lab::{
     down,
     forward::{self, Forward},
     node,
+    platform::{self, Choice, Target},
     state::State,
     status, up,
 };
@@ -45,6 +46,27 @@ enum Command {
     /// Images for the lab.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Build and push every image that the registry has not.
+    Images(Choice),
+    /// Install or update Tutti on a cluster; ends with the link.
+    Install {
+        #[command(flatten)]
+        choice: Choice,
+        /// The DNS zone that apps get their addresses in; the lab has one.
+        #[arg(long)]
+        zone: Option<String>,
+    },
+    /// Follow logs of the operator, the gateway, or an instance.
+    Logs {
+        #[command(flatten)]
+        choice: Choice,
+        /// operator, gateway, or an instance as name or namespace/name.
+        #[arg(default_value = "operator")]
+        whose: String,
+    },
+    /// Apps of the catalogue.
+    #[command(subcommand)]
+    App(AppCommand),
     /// The first process of a node.
     #[command(hide = true)]
     Node { plan: PathBuf },
@@ -57,6 +79,16 @@ enum Command {
 enum ImageCommand {
     /// Build a folder with a Dockerfile; the last line printed is the image's reference.
     Build(Build),
+}
+
+#[derive(Subcommand)]
+enum AppCommand {
+    /// Say what is wrong with an app's folder, and where.
+    Lint {
+        /// Folders with an app.yaml.
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -101,6 +133,12 @@ fn run(command: Command) -> Result<()> {
         Command::Env => print_environment(),
         Command::Doctor => print_findings(&state),
         Command::Image(ImageCommand::Build(build)) => build_image(build),
+        Command::Images(choice) => platform::images::build_all(&Target::of(&choice)?),
+        Command::Install { choice, zone } => {
+            platform::install::install(&Target::of(&choice)?, zone.as_deref())
+        }
+        Command::Logs { choice, whose } => platform::logs::follow(&Target::of(&choice)?, &whose),
+        Command::App(AppCommand::Lint { folders }) => platform::lint::lint(&folders),
         Command::Node { plan } => node::supervise(&plan),
         Command::Forward { forwards } => forward::serve(forwards),
     }

@@ -4,7 +4,7 @@
 
 use std::{fs, net::Ipv4Addr, path::Path, process::Command};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     process::{run, run_with_input},
@@ -84,6 +84,13 @@ pub fn free_index() -> Result<u8> {
     }
 }
 
+/// Whether another lab of this machine runs: what all labs share must then stay.
+pub fn another_lab_runs(index: u8) -> bool {
+    (0..MOST_LABS)
+        .filter(|other| *other != index)
+        .any(|other| interface_exists(&bridge(other)))
+}
+
 fn interface_exists(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
 }
@@ -127,9 +134,16 @@ fn parse_resolvers(text: &str) -> Vec<String> {
 pub fn provide(record: &mut Record) -> Result<()> {
     let index = record.index;
     if record.boot != current_boot() {
+        ensure!(
+            !interface_exists(&bridge(index)),
+            "the interface {} belongs to another lab, which was made while this one was not \
+             running; run `lab stop` with TUTTI_LAB set to that one's folder",
+            bridge(index)
+        );
         // After a boot the settings are the machine's own again: read them anew.
         record.saved_settings.clear();
         record.opened_forward_chain = false;
+        record.boot = current_boot();
     }
     for (name, wanted) in HOST_SETTINGS {
         let path = Path::new("/proc/sys").join(name);
@@ -243,8 +257,8 @@ pub fn remove(record: &Record) -> Result<Vec<String>> {
         }
         removed.push("two rules of the FORWARD chain".to_owned());
     }
-    if (0..MOST_LABS).any(|index| interface_exists(&self::bridge(index))) {
-        // Another lab of this machine needs them as they are.
+    if another_lab_runs(record.index) {
+        // It needs the settings as they are.
         return Ok(removed);
     }
     for (name, old) in &record.saved_settings {

@@ -2,6 +2,8 @@
 //! settings, starts the node's components, starts again what dies, and reaps what others leave
 //! behind. When it ends the kernel ends everything in the node; nothing of a node survives it.
 
+mod prepare;
+
 use std::{
     collections::HashMap,
     fs,
@@ -15,9 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, setrlimit, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use serde::{Deserialize, Serialize};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -26,9 +26,6 @@ use tokio::{
 
 use crate::{
     components::{Component, Need},
-    network,
-    process::run,
-    process::run_with_input,
     state::write_whole,
 };
 
@@ -86,7 +83,7 @@ pub fn supervise(plan: &Path) -> Result<()> {
     wait_for_go()?;
     let text = fs::read_to_string(plan).with_context(|| format!("no {}", plan.display()))?;
     let plan: NodePlan = serde_json::from_str(&text)?;
-    prepare(&plan)?;
+    prepare::prepare(&plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -102,86 +99,6 @@ fn wait_for_go() -> Result<()> {
         bail!("`lab up` ended before the node was connected");
     }
     Ok(())
-}
-
-fn prepare(plan: &NodePlan) -> Result<()> {
-    // Mounts of pods reach the kubelet and the containers, and never the host: the namespace as a
-    // whole only receives from there.
-    mount(&["--make-rshared", "/"])?;
-    mount(&["-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/run"])?;
-    // iptables locks in the one; felix makes only the last folder of its path in the other.
-    for folder in ["/run/lock", "/run/calico"] {
-        fs::create_dir_all(folder)?;
-    }
-    for (source, place) in &plan.mounts {
-        fs::create_dir_all(source)?;
-        mount(&[
-            "--bind",
-            &source.display().to_string(),
-            &place.display().to_string(),
-        ])?;
-    }
-    let resolvers = plan.folder.join("resolv.conf");
-    let place = Path::new("/etc/resolv.conf");
-    if fs::metadata(place).is_err()
-        && let Ok(target) = fs::read_link(place)
-    {
-        // A link into /run, which is new here: give it something to lead to.
-        write_whole(&Path::new("/etc").join(target), b"")?;
-    }
-    mount(&[
-        "--bind",
-        &resolvers.display().to_string(),
-        "/etc/resolv.conf",
-    ])?;
-    run(Command::new("hostname").arg(&plan.name))?;
-    for (setting, value) in [
-        ("net/ipv4/ip_forward", "1"),
-        // Loose filtering, a default of some distributions, makes felix refuse to work.
-        ("net/ipv4/conf/all/rp_filter", "1"),
-        ("net/ipv4/conf/default/rp_filter", "1"),
-        ("net/bridge/bridge-nf-call-iptables", "1"),
-    ] {
-        let path = Path::new("/proc/sys").join(setting);
-        if path.exists() {
-            fs::write(&path, value).with_context(|| format!("cannot set {setting}"))?;
-        }
-    }
-    refuse_untranslated_services()?;
-    // Databases in pods ask for many files; a person's shell often allows only a few.
-    let limit = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit,
-            maximum: limit,
-        },
-    )?;
-    Ok(())
-}
-
-/// Some networks accept a connection to any address: then a Service that is not programmed yet
-/// "connects", and the API server keeps such a connection for minutes. What still has a Service's
-/// address after translation is therefore refused. A table of its own is in no one's way.
-fn refuse_untranslated_services() -> Result<()> {
-    let range = network::SERVICE_RANGE;
-    let chain = |hook: &str| {
-        format!(
-            " chain {hook} {{\n  type filter hook {hook} priority 10; policy accept;\n  \
-             ip daddr {range} reject\n }}\n"
-        )
-    };
-    let rules = format!(
-        "table ip untranslated {{\n{}{}}}\n",
-        chain("output"),
-        chain("forward")
-    );
-    run_with_input(Command::new("nft").args(["-f", "-"]), Some(&rules))?;
-    Ok(())
-}
-
-fn mount(arguments: &[&str]) -> Result<()> {
-    run(Command::new("mount").args(arguments)).map(|_| ())
 }
 
 async fn run_components(plan: NodePlan) -> Result<()> {
@@ -278,7 +195,7 @@ fn start(component: &Component, folder: &Path) -> Result<i32> {
         .args(&component.arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("HOME", "/root")
+        .env("HOME", "/")
         .envs(&component.environment)
         .current_dir("/")
         .stdin(Stdio::null())
@@ -350,7 +267,7 @@ async fn stop(all: &mut [Supervised]) {
     for pid in everyone_else() {
         terminate(pid);
     }
-    while Instant::now() < end && !everyone_else().is_empty() {
+    while Instant::now() < end && !everyone_else().into_iter().all(is_shim) {
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         tokio::time::sleep(TICK).await;
     }
@@ -364,6 +281,12 @@ fn terminate(pid: i32) {
 
 fn is_there(pid: i32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// A shim stays until containerd takes it down; it has nothing of its own to save.
+fn is_shim(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| name.starts_with("containerd-shim"))
 }
 
 fn everyone_else() -> Vec<i32> {

@@ -11,7 +11,7 @@ use crate::{
     cluster, docker,
     doctor::{self, Gravity},
     forward, images, launch, network, packages, pki, programs,
-    state::{Record, State, current_boot, node_name, write_whole},
+    state::{Record, State, node_name, write_whole},
     steps::{Step, Steps},
 };
 
@@ -35,15 +35,18 @@ pub fn up(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Lab> {
         programs::provide(cache, state, step)?;
         provide_own_program(state)
     })?;
-    let base = steps.step("base image", |_| images::provide_base(cache, state))?;
+    let base = steps.step("base image", |_| {
+        images::provide_base(cache, state, images::RELEASE)
+    })?;
     steps.step("certificates", |_| {
         pki::provide(state, record.index)?;
         (1..=record.nodes).try_for_each(|node| pki::provide_node(state, record.index, node))
     })?;
     steps.step("network", |_| {
-        network::provide(record)?;
-        record.boot = current_boot();
-        state.save(record)
+        let outcome = network::provide(record);
+        // Saved either way: `down` has to undo also the half of it.
+        state.save(record)?;
+        outcome
     })?;
     start_nodes(&steps, state, record)?;
     steps.step("objects of the network", |_| {
@@ -156,6 +159,6 @@ fn load_images(
             images::provide_in_node(cache, state, node, supervisor.pid, base, step)?;
         }
         step.detail("base image for builds");
-        docker::provide_base(state, base)
+        docker::provide_base(state, images::RELEASE, base)
     })
 }

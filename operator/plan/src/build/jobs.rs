@@ -32,7 +32,8 @@ pub(super) fn build_rollout(wish: &Wish<'_>) -> Option<Job> {
     let mut metadata = metadata::owned(wish, rollout.name.clone(), COMPONENT_JOB);
     add_job_label(&mut metadata, definition);
     // An install job picks the node; an upgrade job runs where the app's volumes are mounted.
-    let beside_app = rollout.when == When::Upgrade && wish.rollout.serving.is_some();
+    let beside_app =
+        rollout.when == When::Upgrade && wish.rollout.serving.is_some() && wish.replicas() > 0;
     Some(Job {
         metadata,
         spec: Some(job_spec(
@@ -66,7 +67,8 @@ pub(super) fn build_periodic(wish: &Wish<'_>) -> Vec<CronJob> {
                 spec: Some(CronJobSpec {
                     schedule: definition.schedule.clone().unwrap_or_default(),
                     time_zone: Some("Etc/UTC".to_owned()),
-                    suspend: Some(wish.instance.spec.stopped),
+                    // They ask the running app, or run beside its pods.
+                    suspend: Some(wish.replicas() == 0),
                     concurrency_policy: Some("Forbid".to_owned()),
                     // A run that could not start for this long is skipped, so that a cluster
                     // which was away does not run a day's worth at once.

@@ -66,6 +66,7 @@ fn owner(wish: &Wish<'_>) -> OwnerReference {
         name: wish.name.clone(),
         uid: wish.uid.clone(),
         controller: Some(true),
-        block_owner_deletion: Some(true),
+        // Nothing of an instance has to be gone before it is: blocking would need a right of its own.
+        block_owner_deletion: None,
     }
 }

@@ -31,7 +31,7 @@ use crate::check::Wish;
 
 /// Everything that an instance consists of. Applying it destructures this without `..`, so that a
 /// kind which nobody applies does not compile.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DesiredState {
     /// Secrets to be generated where they do not exist; never changed and never pruned.
     pub secrets: Vec<SecretWish>,

@@ -14,7 +14,7 @@ use crate::{
 
 /// A Secret that must exist. Where it does not, the operator creates it with random letters and
 /// digits; where it does, it is left alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SecretWish {
     /// Name, namespace and labels.
     pub metadata: ObjectMeta,

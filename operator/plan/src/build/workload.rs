@@ -58,17 +58,12 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
         // app then would make that worse. A process that ends is restarted anyway.
         ..Container::default()
     };
-    let replicas = wish.instance.spec.replicas.unwrap_or(1);
     let mut template_labels = metadata::labels(wish, COMPONENT_WEB);
     template_labels.insert(labels::APP_VERSION.to_owned(), serving.version.clone());
     Some(Deployment {
         metadata: metadata::owned(wish, wish.name.clone(), COMPONENT_WEB),
         spec: Some(DeploymentSpec {
-            replicas: Some(if wish.instance.spec.stopped {
-                0
-            } else {
-                replicas
-            }),
+            replicas: Some(wish.replicas()),
             selector: metadata::label_selector(wish, COMPONENT_WEB),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -77,7 +72,9 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            progress_deadline_seconds: Some(wish.definition.health.startup_seconds + 60),
+            progress_deadline_seconds: Some(
+                wish.definition.health.startup_seconds.saturating_add(60),
+            ),
             revision_history_limit: Some(2),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {

@@ -1,13 +1,15 @@
 //! How the install or upgrade job stands.
 
-use crds::labels;
+use crds::AppInstance;
 use jiff::Timestamp;
+use kube_core::ResourceExt as _;
 
 use super::{Finding, deadline, pods};
-use crate::{DesiredState, Observed, build::COMPONENT_JOB};
+use crate::{DesiredState, Observed};
 
 /// The job that must end well first, if there is one.
 pub(super) fn judge(
+    instance: &AppInstance,
     desired: &DesiredState,
     observed: &Observed,
     now: Timestamp,
@@ -15,25 +17,21 @@ pub(super) fn judge(
     let job = desired.jobs.first()?;
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-    let is_install = job
-        .metadata
-        .labels
-        .as_ref()
-        .and_then(|l| l.get(labels::JOB))
-        .is_some_and(|kind| kind == "install")
-        || desired.workload.is_none();
-    let (doing, failed, what) = if is_install {
-        ("Installing", "InstallFailed", "installation")
-    } else {
+    // No job of a definition may have a name that begins with "to-".
+    let is_upgrade = name.starts_with(&format!("{}-to-", instance.name_any()));
+    let (doing, failed, what) = if is_upgrade {
         ("Upgrading", "UpgradeFailed", "upgrade")
+    } else {
+        ("Installing", "InstallFailed", "installation")
     };
     let seen = observed.jobs.get(name);
     if let Some(why) = seen.and_then(|seen| seen.failed.as_ref()) {
         let log = observed
             .pods
             .iter()
-            .filter(|pod| pod.component == COMPONENT_JOB && pod.name.starts_with(name))
-            .find_map(|pod| pod.last_log_line.as_ref())
+            .filter(|pod| pod.is_of_job(name) && pod.last_log_line.is_some())
+            .max_by_key(|pod| pod.created)
+            .and_then(|pod| pod.last_log_line.as_ref())
             .map_or_else(String::new, |line| format!("; it said last: {line}"));
         return Some(Finding::stuck(
             failed,
@@ -42,7 +40,9 @@ pub(super) fn judge(
             ),
         ));
     }
-    if let Some(trouble) = pods::trouble(observed, COMPONENT_JOB, &desired.memory_limit) {
+    // Its own pods, and not those of periodic jobs.
+    let own = observed.pods.iter().filter(|pod| pod.is_of_job(name));
+    if let Some(trouble) = pods::trouble(own, &desired.memory_limit) {
         return Some(trouble);
     }
     let seconds = job

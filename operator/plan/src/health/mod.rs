@@ -165,8 +165,11 @@ fn judge_parts(
     now: Timestamp,
 ) -> Vec<(&'static str, Finding)> {
     let judged = [
-        (condition::SECRETS_READY, secrets(desired)),
-        (condition::STORAGE_READY, storage::judge(desired, observed)),
+        (condition::SECRETS_READY, secrets(desired, observed)),
+        (
+            condition::STORAGE_READY,
+            storage::judge(instance, desired, observed),
+        ),
         (
             condition::DATABASE_READY,
             database::judge(instance, desired, observed, now),
@@ -195,16 +198,28 @@ fn judge_parts(
         .collect()
 }
 
-fn secrets(desired: &DesiredState) -> Option<Finding> {
-    // Lost ones are a rejection; those that are wished and new are made in the same pass.
-    (!desired.secrets.is_empty()).then(|| {
-        Finding::well(
+fn secrets(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
+    if desired.secrets.is_empty() {
+        return None;
+    }
+    // Lost ones are a rejection: what is missing here was never made.
+    let missing = desired.secrets.iter().find_map(|secret| {
+        let name = secret.metadata.name.as_ref()?;
+        (!observed.secrets.contains(name)).then_some(name)
+    });
+    Some(match missing {
+        Some(name) => Finding::on_its_way(
+            "SecretBeingGenerated",
+            format!("secret {name} is being generated"),
+            None,
+        ),
+        None => Finding::well(
             "Generated",
             format!(
                 "{} generated, and kept",
                 count(desired.secrets.len(), "secret")
             ),
-        )
+        ),
     })
 }
 
@@ -231,6 +246,16 @@ fn ready(
         );
     }
     if let Some((_, waiting)) = findings.iter().find(|(_, f)| f.state != State::Well) {
+        if instance.spec.paused && waiting.state != State::AtRest {
+            return Finding::at_rest(
+                "Paused",
+                format!(
+                    "the operator leaves its objects alone until spec.paused is false; as they \
+                     stand: {}",
+                    waiting.message
+                ),
+            );
+        }
         return waiting.clone();
     }
     let version = desired.version.as_deref().unwrap_or_default();
@@ -254,6 +279,10 @@ fn backend(instance: &AppInstance, ready: &Finding, observed: &Observed) -> Find
         return Finding::well("Answering", "Requests are answered.");
     }
     match ready.state {
+        State::AtRest if instance.spec.paused => {
+            Finding::at_rest("Paused", "This site is under maintenance.")
+        }
+        State::AtRest => Finding::at_rest("Stopped", "This site has been stopped by its owner."),
         State::Stuck => Finding::stuck(
             ready.reason,
             "This site cannot start at the moment. Its owner finds the reason on the object.",

@@ -1,6 +1,7 @@
 //! What troubles a pod, in words that name the fact and the mend.
 
 use crate::{
+    build::{COMPONENT_DATABASE, COMPONENT_JOB},
     context::{Observed, PodSeen},
     health::Finding,
 };
@@ -9,19 +10,32 @@ use crate::{
 /// be a database that was not there yet.
 const LOOPING_RESTARTS: i32 = 2;
 
-/// The first trouble among a component's pods.
-pub(super) fn trouble(observed: &Observed, component: &str, memory_limit: &str) -> Option<Finding> {
+/// A component's pods.
+pub(super) fn of<'a>(
+    observed: &'a Observed,
+    component: &'a str,
+) -> impl Iterator<Item = &'a PodSeen> {
     observed
         .pods
         .iter()
-        .filter(|pod| pod.component == component && !pod.is_deleting && !pod.is_ready)
+        .filter(move |pod| pod.component == component)
+}
+
+/// The first trouble among these pods.
+pub(super) fn trouble<'a>(
+    pods: impl Iterator<Item = &'a PodSeen>,
+    memory_limit: &str,
+) -> Option<Finding> {
+    pods.filter(|pod| !pod.is_deleting && !pod.is_ready)
         .find_map(|pod| trouble_of(pod, memory_limit))
 }
 
-/// Whether a reason of the pod's says that somebody should look at its log.
+/// Whether a reason of the pod's says that somebody should look at its log. A job's pod is not
+/// restarted: it is tried again as another pod.
 #[must_use]
 pub fn wants_log(pod: &PodSeen) -> bool {
-    !pod.is_ready && is_looping(pod)
+    let has_failed = pod.component == COMPONENT_JOB && pod.terminated.is_some();
+    !pod.is_ready && (is_looping(pod) || has_failed)
 }
 
 fn is_looping(pod: &PodSeen) -> bool {
@@ -43,26 +57,28 @@ fn trouble_of(pod: &PodSeen, memory_limit: &str) -> Option<Finding> {
         ));
     }
     if let Some(why) = &pod.unschedulable {
-        return Some(Finding::stuck(
-            "NoNodeFits",
-            format!(
-                "no node can take pod {}: {why}; add a node, free one, or choose a smaller size",
-                pod.name
-            ),
-        ));
+        return Some(no_node_fits(&pod.name, why));
     }
     if let Some((reason, message)) = &pod.waiting {
         match reason.as_str() {
             "ErrImagePull"
             | "ImagePullBackOff"
             | "InvalidImageName"
+            | "ImageInspectError"
             | "ErrImageNeverPull"
-            | "RegistryUnavailable" => {
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => {
+                let field = if pod.component == COMPONENT_DATABASE {
+                    "database.version"
+                } else {
+                    "versions[].image"
+                };
                 return Some(Finding::stuck(
                     "ImageCannotBePulled",
                     format!(
-                        "{message}; check versions[].image of the AppDefinition, and that the \
-                         nodes reach its registry"
+                        "the image of pod {} cannot be pulled: {message}; check {field} of the \
+                         AppDefinition, and that the nodes reach the registry",
+                        pod.name
                     ),
                 ));
             }
@@ -109,6 +125,31 @@ fn trouble_of(pod: &PodSeen, memory_limit: &str) -> Option<Finding> {
     })
 }
 
+/// The scheduler's words for why no node takes a pod, with the mend that fits them.
+fn no_node_fits(pod: &str, why: &str) -> Finding {
+    let mend = if why.contains("unbound immediate PersistentVolumeClaims") {
+        // Usual for a moment; for ever where there is nothing that makes volumes.
+        return Finding::on_its_way(
+            "WaitingForVolume",
+            format!(
+                "pod {pod} waits for its volume; if that lasts, see that the cluster has a default \
+                 StorageClass whose provisioner works"
+            ),
+            None,
+        );
+    } else if why.contains("node.kubernetes.io/disk-pressure") {
+        "free disk space on the node, or add a node"
+    } else if why.contains("node.kubernetes.io/memory-pressure") {
+        "free memory on the node, or add a node"
+    } else {
+        "add a node, free one, or choose a smaller size (spec.size)"
+    };
+    Finding::stuck(
+        "NoNodeFits",
+        format!("no node can take pod {pod}: {why}; {mend}"),
+    )
+}
+
 /// Kubernetes' words for why pods cannot be created, sorted into ours.
 pub(super) fn creation_failure(message: &str) -> Finding {
     if message.contains("exceeded quota") {
@@ -124,7 +165,8 @@ pub(super) fn creation_failure(message: &str) -> Finding {
         Finding::stuck(
             "PodSecurityForbids",
             format!(
-                "the namespace does not admit its pods: {}",
+                "the namespace does not admit its pods: {}; mend security in the AppDefinition, \
+                 or set spec.podSecurity of the Organization to baseline",
                 tail(message, "violates PodSecurity")
             ),
         )

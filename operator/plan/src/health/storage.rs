@@ -1,11 +1,17 @@
 //! How the volumes stand.
 
-use crds::quantity;
+use crds::{AppInstance, quantity};
+use kube_core::ResourceExt as _;
 
 use super::{Finding, count};
-use crate::{DesiredState, Observed};
+use crate::{DesiredState, Observed, names};
 
-pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
+pub(super) fn judge(
+    instance: &AppInstance,
+    desired: &DesiredState,
+    observed: &Observed,
+) -> Option<Finding> {
+    let instance = instance.name_any();
     if desired.volumes.is_empty() {
         return None;
     }
@@ -15,7 +21,7 @@ pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Option<Findi
         let Some((short, seen)) = observed
             .volumes
             .iter()
-            .find(|(short, _)| name.ends_with(&format!("-{short}")))
+            .find(|(short, _)| names::volume(&instance, short) == name)
         else {
             return Some(Finding::on_its_way(
                 "VolumeBeingMade",

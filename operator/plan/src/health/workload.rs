@@ -21,7 +21,7 @@ pub(super) fn judge(
             Finding::at_rest("Stopped", "stopped on request")
         });
     }
-    if let Some(finding) = jobs::judge(desired, observed, now) {
+    if let Some(finding) = jobs::judge(instance, desired, observed, now) {
         return Some(finding);
     }
     let deployment = desired.workload.as_ref()?.spec.as_ref()?;
@@ -36,6 +36,16 @@ pub(super) fn judge(
         return Some(pods::creation_failure(failure));
     }
     let wished = deployment.replicas.unwrap_or(1);
+    if wished == 0 {
+        return Some(if seen.replicas > 0 {
+            Finding::on_its_way("Stopping", "the app is shutting down", None)
+        } else {
+            Finding::at_rest(
+                "ScaledToZero",
+                "no pods are wished; set spec.replicas to 1 or more to start it",
+            )
+        });
+    }
     let is_complete = seen.is_current
         && seen.wished == wished
         && seen.updated >= wished
@@ -47,7 +57,7 @@ pub(super) fn judge(
             format!("{wished} of {wished} pods answer"),
         ));
     }
-    if let Some(trouble) = pods::trouble(observed, COMPONENT_WEB, &desired.memory_limit) {
+    if let Some(trouble) = pods::trouble(pods::of(observed, COMPONENT_WEB), &desired.memory_limit) {
         return Some(trouble);
     }
     let seconds = deployment.progress_deadline_seconds.unwrap_or(180);

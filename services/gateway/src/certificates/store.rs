@@ -272,6 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_certificate_takes_less_than_twelve_kilobytes() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let resident = || -> usize {
+            let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+            text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+        };
+        let (crt, key) = pem(&["www.acme.example", "acme.example"]);
+        // A leaf and two intermediates, as certificate authorities send them.
+        let chain = crt.repeat(3);
+        let before = resident();
+        let all: Vec<Arc<Certificate>> = (0..2_000)
+            .map(|_| {
+                Arc::new(Certificate::read("c/a", "1", chain.as_bytes(), key.as_bytes()).unwrap())
+            })
+            .collect();
+        let store = Store::build(&all, "apps.example");
+        let each = resident().saturating_sub(before) / store.len();
+        println!("{each} bytes per idle certificate");
+        assert!(each < 12 * 1024, "{each}");
+    }
+
+    #[test]
     fn a_broken_secret_says_what_is_wrong_with_it() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let ((crt, key), (_, other_key)) = (pem(&["a.test"]), pem(&["a.test"]));

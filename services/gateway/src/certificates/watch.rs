@@ -11,14 +11,17 @@ use kube::{
 use service::Check;
 
 use super::{BadCertificate, Certificate};
-use crate::{gateway::Gateway, watch::follow};
+use crate::{
+    gateway::Gateway,
+    watch::{Pauses, follow},
+};
 
 /// Follows the Secrets for as long as the program runs; the check is set once the first list is
 /// there and holds a certificate for the platform zone.
 pub async fn watch(client: Client, namespace: &str, gateway: Arc<Gateway>, check: Check) {
     let config = watcher::Config::default().fields("type=kubernetes.io/tls");
     let events = watcher(Api::<Secret>::namespaced(client, namespace), config)
-        .default_backoff()
+        .backoff(Pauses::default())
         .boxed();
     let report = |known: &BTreeMap<_, Arc<Certificate>>| {
         gateway.swap_certificates(known.values());

@@ -10,12 +10,15 @@ use kube::{
 };
 use service::Check;
 
-use crate::{gateway::Gateway, watch::follow};
+use crate::{
+    gateway::Gateway,
+    watch::{Pauses, follow},
+};
 
 /// Follows all Routes for as long as the program runs; sets the check after the first whole table.
 pub async fn watch(client: Client, gateway: Arc<Gateway>, check: Check) {
     let events = watcher(Api::<Route>::all(client), watcher::Config::default())
-        .default_backoff()
+        .backoff(Pauses::default())
         .boxed();
     let keep = |mut route: Route, _: Option<&Arc<Route>>| {
         route.metadata.managed_fields = None;

@@ -16,8 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn swapping_tables_and_certificates_under_load_fails_no_request() {
     let backend = backend().await;
     let shop = route("shop.apps.test", &backend);
-    let gateway = Arc::new(start(&[shop.clone()]).await);
-    let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let gateway = Arc::new(start(std::slice::from_ref(&shop)).await);
+    let (is_over, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let mut clients = Vec::new();
     for at in 0..6 {
         let (gateway, is_over, answered) = (gateway.clone(), is_over.clone(), answered.clone());
@@ -27,8 +30,12 @@ async fn swapping_tables_and_certificates_under_load_fails_no_request() {
                 _ => gateway.tls("shop.apps.test").await,
             };
             while !is_over.load(SeqCst) {
-                let answer = read(client.send(get("https://shop.apps.test/x")).await.unwrap()).await;
-                assert_eq!((answer.status, answer.body.as_str()), (200, "hello from /x"));
+                let answer =
+                    read(client.send(get("https://shop.apps.test/x")).await.unwrap()).await;
+                assert_eq!(
+                    (answer.status, answer.body.as_str()),
+                    (200, "hello from /x")
+                );
                 answered.fetch_add(1, SeqCst);
             }
         }));
@@ -36,6 +43,15 @@ async fn swapping_tables_and_certificates_under_load_fails_no_request() {
     for at in 0..200 {
         let other = route(&format!("n{at}.apps.test"), &backend);
         swap(&gateway.gateway, &[shop.clone(), other]);
+        if at >= 198 {
+            assert_eq!(
+                gateway
+                    .get(&format!("https://n{at}.apps.test/"))
+                    .await
+                    .status,
+                200
+            );
+        }
         if at % 20 == 0 {
             let zone = certificate("c/zone", &["*.apps.test"]);
             gateway.gateway.swap_certificates([&zone].into_iter());
@@ -50,16 +66,26 @@ async fn swapping_tables_and_certificates_under_load_fails_no_request() {
     assert!(answered.load(SeqCst) > 200);
     let metrics = gateway.metrics();
     assert!(metrics.contains(r#"route="org-acme/n199-apps-test""#));
-    assert!(!metrics.contains(r#"route="org-acme/n198-apps-test""#), "a route that is gone has no series");
-    assert!(metrics.contains("gateway_table_swaps_total 201"), "{metrics}");
+    assert!(
+        !metrics.contains(r#"route="org-acme/n198-apps-test""#),
+        "a route that is gone has no series"
+    );
+    assert!(
+        metrics.contains("gateway_table_swaps_total 201"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
 async fn ten_thousand_routes_are_swapped_within_the_time_that_a_change_may_take() {
     let backend = backend().await;
-    let routes: Vec<_> = (0..10_000).map(|at| route(&format!("n{at}.apps.test"), &backend)).collect();
-    let routes: Vec<Arc<crds::Route>> =
-        routes.into_iter().map(|route| Arc::new(serde_json::from_value(route).unwrap())).collect();
+    let routes: Vec<_> = (0..10_000)
+        .map(|at| route(&format!("n{at}.apps.test"), &backend))
+        .collect();
+    let routes: Vec<Arc<crds::Route>> = routes
+        .into_iter()
+        .map(|route| Arc::new(serde_json::from_value(route).unwrap()))
+        .collect();
     let gateway = start(&[]).await;
     gateway.gateway.swap_routes(&routes);
     let begun = Instant::now();
@@ -77,18 +103,26 @@ async fn when_the_client_leaves_the_backend_is_told() {
     let plain = with(route("old.apps.test", &backend), json!({"plainHttp": true}));
     let gateway = start(&[plain]).await;
     let mut stream = tokio::net::TcpStream::connect(gateway.http).await.unwrap();
-    stream.write_all(b"GET /slow?ms=60000 HTTP/1.1\r\nHost: old.apps.test\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /slow?ms=60000 HTTP/1.1\r\nHost: old.apps.test\r\n\r\n")
+        .await
+        .unwrap();
     soon(async || backend.requests.load(SeqCst) == 1).await;
     drop(stream);
-    tokio::time::timeout(Duration::from_secs(2), backend.dropped.cancelled()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(2), backend.dropped.cancelled())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn draining_is_said_first_and_then_what_has_begun_is_finished() {
     let backend = backend().await;
-    let plain = with(route("shop.apps.test", &backend), json!({"plainHttp": true}));
+    let plain = with(
+        route("shop.apps.test", &backend),
+        json!({"plainHttp": true}),
+    );
     let gateway = start(&[plain]).await;
-    assert!(gateway.readiness.is_ready());
+    soon(async || gateway.readiness.is_ready()).await;
 
     // Under way when the end is announced: a slow answer on each protocol and a WebSocket.
     let mut h1 = gateway.tls("shop.apps.test").await;
@@ -120,14 +154,20 @@ async fn draining_is_said_first_and_then_what_has_begun_is_finished() {
     }
     assert!(!gateway.served.is_finished());
     drop(socket);
-    tokio::time::timeout(Duration::from_secs(3), gateway.served).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(3), gateway.served)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_loses_no_request() {
     let backend = backend().await;
     let routes = [route("shop.apps.test", &backend)];
-    let (old, new) = (Arc::new(start(&routes).await), Arc::new(start(&routes).await));
+    let (old, new) = (
+        Arc::new(start(&routes).await),
+        Arc::new(start(&routes).await),
+    );
     // What a Service does: new connections go to the gateways that are ready.
     let current = Arc::new(AtomicBool::new(false));
     let is_over = Arc::new(AtomicBool::new(false));
@@ -185,11 +225,18 @@ async fn a_download_that_outlasts_the_grace_is_cut_and_the_end_comes() {
     let backend = backend().await;
     let gateway = start(&[route("shop.apps.test", &backend)]).await;
     let mut client = gateway.tls("shop.apps.test").await;
-    let mut body = client.send(get("https://shop.apps.test/stall")).await.unwrap().into_body();
+    let mut body = client
+        .send(get("https://shop.apps.test/stall"))
+        .await
+        .unwrap()
+        .into_body();
     assert!(body.frame().await.unwrap().is_ok());
     gateway.stop.cancel();
     let begun = Instant::now();
-    tokio::time::timeout(Duration::from_secs(8), gateway.served).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(8), gateway.served)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(begun.elapsed() > Duration::from_secs(5));
     assert!(body.frame().await.unwrap().is_err());
 }

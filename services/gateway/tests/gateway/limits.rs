@@ -21,7 +21,10 @@ fn resident() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_megabytes_stream_down_and_up_without_being_held() {
     let backend = backend().await;
-    let large = with(route("shop.apps.test", &backend), json!({"bodyLimit": "1Gi"}));
+    let large = with(
+        route("shop.apps.test", &backend),
+        json!({"bodyLimit": "1Gi"}),
+    );
     let gateway = start(&[large]).await;
     for is_http2 in [false, true] {
         let mut client = match is_http2 {
@@ -29,7 +32,10 @@ async fn two_hundred_megabytes_stream_down_and_up_without_being_held() {
             false => gateway.tls("shop.apps.test").await,
         };
         let before = resident();
-        let request = get(&format!("https://shop.apps.test/download?bytes={}", 200 * MEGABYTE));
+        let request = get(&format!(
+            "https://shop.apps.test/download?bytes={}",
+            200 * MEGABYTE
+        ));
         let mut body = client.send(request).await.unwrap().into_body();
         let mut bytes = 0;
         while let Some(frame) = body.frame().await {
@@ -48,14 +54,25 @@ async fn two_hundred_megabytes_stream_down_and_up_without_being_held() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_or_cut_while_it_is_sent() {
     let backend = backend().await;
-    let small = with(route("shop.apps.test", &backend), json!({"bodyLimit": "1k"}));
+    let small = with(
+        route("shop.apps.test", &backend),
+        json!({"bodyLimit": "1k"}),
+    );
     let gateway = start(&[small]).await;
-    let upload = |body| Request::post("https://shop.apps.test/upload").body(body).unwrap();
+    let upload = |body| {
+        Request::post("https://shop.apps.test/upload")
+            .body(body)
+            .unwrap()
+    };
     assert_eq!(gateway.ask(upload(full(vec![0; 1_000]))).await.body, "1000");
     let answer = gateway.ask(upload(full(vec![0; 1_001]))).await;
     assert_eq!(answer.status, 413);
     assert!(answer.body.contains("BodyTooLarge"));
-    assert_eq!(backend.requests.load(SeqCst), 1, "told by its length, it never left");
+    assert_eq!(
+        backend.requests.load(SeqCst),
+        1,
+        "told by its length, it never left"
+    );
     for _ in 0..3 {
         let mut client = gateway.h2("shop.apps.test").await;
         let answer = read(client.send(upload(stream(5_000))).await.unwrap()).await;
@@ -66,15 +83,26 @@ async fn a_body_over_the_limit_is_refused_before_or_cut_while_it_is_sent() {
 #[tokio::test]
 async fn a_backend_that_does_not_begin_its_answer_is_given_up() {
     let backend = backend().await;
-    let hasty = with(route("shop.apps.test", &backend), json!({"timeouts": {"responseSeconds": 1}}));
+    let hasty = with(
+        route("shop.apps.test", &backend),
+        json!({"timeouts": {"responseSeconds": 1}}),
+    );
     let gateway = start(&[hasty]).await;
-    assert_eq!(gateway.get("https://shop.apps.test/slow?ms=200").await.status, 200);
+    assert_eq!(
+        gateway
+            .get("https://shop.apps.test/slow?ms=200")
+            .await
+            .status,
+        200
+    );
     let begun = Instant::now();
     let answer = gateway.get("https://shop.apps.test/slow?ms=60000").await;
     assert_eq!(answer.status, 504);
     assert!(answer.body.contains("BackendTimeout"));
     assert!((900..3_000).contains(&begun.elapsed().as_millis()));
-    tokio::time::timeout(Duration::from_secs(2), backend.dropped.cancelled()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(2), backend.dropped.cancelled())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -86,8 +114,13 @@ async fn an_answer_or_a_websocket_that_goes_silent_is_ended() {
     );
     let gateway = start(&[hasty]).await;
     let begun = Instant::now();
-    let answer = gateway.raw("GET /stall HTTP/1.1\r\nHost: old.apps.test\r\n\r\n").await;
-    assert!(answer.contains("begun") && !answer.ends_with("0\r\n\r\n"), "cut, not ended: {answer}");
+    let answer = gateway
+        .raw("GET /stall HTTP/1.1\r\nHost: old.apps.test\r\n\r\n")
+        .await;
+    assert!(
+        answer.contains("begun") && !answer.ends_with("0\r\n\r\n"),
+        "cut, not ended: {answer}"
+    );
     assert!((900..2_500).contains(&begun.elapsed().as_millis()));
 
     let mut stream = tokio::net::TcpStream::connect(gateway.http).await.unwrap();
@@ -103,7 +136,11 @@ async fn an_answer_or_a_websocket_that_goes_silent_is_ended() {
     let _ = stream.read_to_end(&mut rest).await;
     let rest = String::from_utf8_lossy(&rest);
     assert!(rest.ends_with("pingpingpingping"), "{rest}");
-    assert!((900..2_500).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(
+        (900..2_500).contains(&begun.elapsed().as_millis()),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -124,7 +161,11 @@ async fn clients_that_send_their_head_their_hello_or_their_body_too_slowly_are_l
 
     let mut silent = tokio::net::TcpStream::connect(gateway.https).await.unwrap();
     assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or(0), 0);
-    assert!(gateway.metrics().contains(r#"reason="Timeout"} 1"#), "{}", gateway.metrics());
+    assert!(
+        gateway.metrics().contains(r#"reason="Timeout"} 1"#),
+        "{}",
+        gateway.metrics()
+    );
 
     let answer = gateway
         .raw("POST /upload HTTP/1.1\r\nHost: old.apps.test\r\nContent-Length: 10\r\n\r\nabc")
@@ -139,7 +180,9 @@ async fn connections_over_the_limit_are_closed_and_room_is_made_again() {
     let gateway = start_with(&[plain], |settings| settings.limits.connections = 2).await;
     let held = [gateway.plain().await, gateway.plain().await];
     soon(async || gateway.metrics().contains("gateway_open_connections 2")).await;
-    let refused = gateway.raw("GET / HTTP/1.1\r\nHost: old.apps.test\r\n\r\n").await;
+    let refused = gateway
+        .raw("GET / HTTP/1.1\r\nHost: old.apps.test\r\n\r\n")
+        .await;
     assert_eq!(refused, "");
     drop(held);
     soon(async || gateway.metrics().contains("gateway_open_connections 0")).await;

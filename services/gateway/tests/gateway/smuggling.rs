@@ -17,32 +17,81 @@ async fn hosts_that_can_be_read_in_two_ways_are_refused() {
     for (case, head) in [
         ("no host", "GET / HTTP/1.1\r\n"),
         ("empty host", "GET / HTTP/1.1\r\nHost:\r\n"),
-        ("two hosts", "GET / HTTP/1.1\r\nHost: old.apps.test\r\nHost: old.apps.test\r\n"),
-        ("two different hosts", "GET / HTTP/1.1\r\nHost: old.apps.test\r\nHost: b.test\r\n"),
-        ("other target", "GET http://b.test/ HTTP/1.1\r\nHost: old.apps.test\r\n"),
-        ("target with user", "GET http://b.test@old.apps.test/ HTTP/1.1\r\nHost: old.apps.test\r\n"),
-        ("target without host", "GET http://old.apps.test/ HTTP/1.1\r\n"),
-        ("host with path", "GET / HTTP/1.1\r\nHost: old.apps.test/b\r\n"),
-        ("host with space", "GET / HTTP/1.1\r\nHost: old.apps.test b.test\r\n"),
-        ("host with user", "GET / HTTP/1.1\r\nHost: a@old.apps.test\r\n"),
-        ("host list", "GET / HTTP/1.1\r\nHost: old.apps.test, b.test\r\n"),
+        (
+            "two hosts",
+            "GET / HTTP/1.1\r\nHost: old.apps.test\r\nHost: old.apps.test\r\n",
+        ),
+        (
+            "two different hosts",
+            "GET / HTTP/1.1\r\nHost: old.apps.test\r\nHost: b.test\r\n",
+        ),
+        (
+            "other target",
+            "GET http://b.test/ HTTP/1.1\r\nHost: old.apps.test\r\n",
+        ),
+        (
+            "target with user",
+            "GET http://b.test@old.apps.test/ HTTP/1.1\r\nHost: old.apps.test\r\n",
+        ),
+        (
+            "target without host",
+            "GET http://old.apps.test/ HTTP/1.1\r\n",
+        ),
+        (
+            "host with path",
+            "GET / HTTP/1.1\r\nHost: old.apps.test/b\r\n",
+        ),
+        (
+            "host with space",
+            "GET / HTTP/1.1\r\nHost: old.apps.test b.test\r\n",
+        ),
+        (
+            "host with user",
+            "GET / HTTP/1.1\r\nHost: a@old.apps.test\r\n",
+        ),
+        (
+            "host list",
+            "GET / HTTP/1.1\r\nHost: old.apps.test, b.test\r\n",
+        ),
         ("bad port", "GET / HTTP/1.1\r\nHost: old.apps.test:80x\r\n"),
         ("http 1.0 without host", "GET / HTTP/1.0\r\n"),
         ("asterisk", "OPTIONS * HTTP/1.1\r\nHost: old.apps.test\r\n"),
-        ("folded header", "GET / HTTP/1.1\r\nHost: old.apps.test\r\nX: a\r\n b\r\n"),
-        ("space before colon", "GET / HTTP/1.1\r\nHost : old.apps.test\r\n"),
-        ("bare control", "GET / HTTP/1.1\r\nHost: old.apps.test\r\nX: a\x01b\r\n"),
+        (
+            "folded header",
+            "GET / HTTP/1.1\r\nHost: old.apps.test\r\nX: a\r\n b\r\n",
+        ),
+        (
+            "space before colon",
+            "GET / HTTP/1.1\r\nHost : old.apps.test\r\n",
+        ),
+        (
+            "bare control",
+            "GET / HTTP/1.1\r\nHost: old.apps.test\r\nX: a\x01b\r\n",
+        ),
     ] {
-        let answer = gateway.raw(&format!("{head}Connection: close\r\n\r\n")).await;
-        assert!(answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"), "{case}: {answer}");
+        let answer = gateway
+            .raw(&format!("{head}Connection: close\r\n\r\n"))
+            .await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"),
+            "{case}: {answer}"
+        );
     }
     assert_eq!(backend.requests.load(SeqCst), 0);
     for (case, head) in [
-        ("case and port", "GET / HTTP/1.1\r\nHost: OLD.apps.test:8080\r\n"),
+        (
+            "case and port",
+            "GET / HTTP/1.1\r\nHost: OLD.apps.test:8080\r\n",
+        ),
         ("trailing dot", "GET / HTTP/1.1\r\nHost: old.apps.test.\r\n"),
-        ("absolute target", "GET http://old.apps.test/ HTTP/1.1\r\nHost: old.apps.test\r\n"),
+        (
+            "absolute target",
+            "GET http://old.apps.test/ HTTP/1.1\r\nHost: old.apps.test\r\n",
+        ),
     ] {
-        let answer = gateway.raw(&format!("{head}Connection: close\r\n\r\n")).await;
+        let answer = gateway
+            .raw(&format!("{head}Connection: close\r\n\r\n"))
+            .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{case}: {answer}");
     }
 }
@@ -50,8 +99,16 @@ async fn hosts_that_can_be_read_in_two_ways_are_refused() {
 #[tokio::test]
 async fn trace_and_connect_are_refused() {
     let (backend, gateway) = plain().await;
-    for head in ["TRACE / HTTP/1.1", "CONNECT old.apps.test:80 HTTP/1.1", "TRACK / HTTP/1.1"] {
-        let answer = gateway.raw(&format!("{head}\r\nHost: old.apps.test\r\nConnection: close\r\n\r\n")).await;
+    for head in [
+        "TRACE / HTTP/1.1",
+        "CONNECT old.apps.test:80 HTTP/1.1",
+        "TRACK / HTTP/1.1",
+    ] {
+        let answer = gateway
+            .raw(&format!(
+                "{head}\r\nHost: old.apps.test\r\nConnection: close\r\n\r\n"
+            ))
+            .await;
         assert!(answer.starts_with("HTTP/1.1 405"), "{head}: {answer}");
     }
     assert_eq!(backend.requests.load(SeqCst), 0);
@@ -62,21 +119,32 @@ async fn lengths_that_can_be_read_in_two_ways_never_hide_a_request() {
     let (backend, gateway) = plain().await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: old.apps.test\r\n\r\n";
     for (case, lengths) in [
-        ("both, length first", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
-        ("both, chunked first", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+        (
+            "both, length first",
+            "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        ),
+        (
+            "both, chunked first",
+            "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        ),
         ("two lengths", "Content-Length: 5\r\nContent-Length: 6\r\n"),
         ("a list of lengths", "Content-Length: 5, 6\r\n"),
         ("a sign", "Content-Length: +5\r\n"),
         ("hexadecimal", "Content-Length: 0x5\r\n"),
         ("negative", "Content-Length: -1\r\n"),
-        ("chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"),
+        (
+            "chunked twice",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        ),
         ("chunked not last", "Transfer-Encoding: chunked, gzip\r\n"),
         ("unknown coding", "Transfer-Encoding: xchunked\r\n"),
         ("quoted", "Transfer-Encoding: \"chunked\"\r\n"),
         ("vertical tab", "Transfer-Encoding: \x0bchunked\r\n"),
     ] {
         let before = backend.requests.load(SeqCst);
-        let request = format!("POST /upload HTTP/1.1\r\nHost: old.apps.test\r\n{lengths}\r\n0\r\n\r\n{hidden}");
+        let request = format!(
+            "POST /upload HTTP/1.1\r\nHost: old.apps.test\r\n{lengths}\r\n0\r\n\r\n{hidden}"
+        );
         let answer = gateway.raw(&request).await;
         let answers = answer.matches("HTTP/1.1 ").count();
         assert!(answers <= 1, "{case}: a second answer\n{answer}");
@@ -104,7 +172,13 @@ async fn bodies_with_broken_chunks_never_hide_a_request() {
         assert!(!answer.contains("hidden"), "{case}: {answer}");
         assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{case}: {answer}");
     }
-    assert!(gateway.get("http://old.apps.test/next").await.body.contains("/next"));
+    assert!(
+        gateway
+            .get("http://old.apps.test/next")
+            .await
+            .body
+            .contains("/next")
+    );
     drop(backend);
 }
 
@@ -112,10 +186,18 @@ async fn bodies_with_broken_chunks_never_hide_a_request() {
 async fn a_head_that_is_too_large_is_refused() {
     let (backend, gateway) = plain().await;
     let large = "a".repeat(40 * 1024);
-    let answer = gateway.raw(&format!("GET / HTTP/1.1\r\nHost: old.apps.test\r\nX: {large}\r\n\r\n")).await;
+    let answer = gateway
+        .raw(&format!(
+            "GET / HTTP/1.1\r\nHost: old.apps.test\r\nX: {large}\r\n\r\n"
+        ))
+        .await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let many = "X: a\r\n".repeat(200);
-    let answer = gateway.raw(&format!("GET / HTTP/1.1\r\nHost: old.apps.test\r\n{many}\r\n")).await;
+    let answer = gateway
+        .raw(&format!(
+            "GET / HTTP/1.1\r\nHost: old.apps.test\r\n{many}\r\n"
+        ))
+        .await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(backend.requests.load(SeqCst), 0);
 }

@@ -42,11 +42,13 @@ use tokio_util::sync::CancellationToken;
 
 pub const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Error = std::io::Error;
 pub type Body = BoxBody<Bytes, Error>;
 
 pub fn full(body: impl Into<Bytes>) -> Body {
-    Full::new(body.into()).map_err(|never| match never {}).boxed()
+    Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed()
 }
 
 /// A body of so many bytes, in pieces of 64 KiB, without a length.
@@ -105,19 +107,32 @@ pub async fn start_with(routes: &[Value], change: impl FnOnce(&mut Settings)) ->
         limits: Limits::default(),
     };
     change(&mut settings);
-    let resolver = Arc::new(Loopback { is_away: AtomicBool::new(false) });
+    let resolver = Arc::new(Loopback {
+        is_away: AtomicBool::new(false),
+    });
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
-    let gateway =
-        Arc::new(Gateway::new(settings, metrics, Arc::clone(&resolver) as Arc<dyn Resolve>));
+    let gateway = Arc::new(Gateway::new(
+        settings,
+        metrics,
+        Arc::clone(&resolver) as Arc<dyn Resolve>,
+    ));
     gateway.swap_certificates([&certificate("c/zone", &["*.apps.test", "apps.test"])].into_iter());
     swap(&gateway, routes);
     let bind = || TcpListener::bind("127.0.0.1:0");
-    let listeners = Listeners { http: bind().await.unwrap(), https: bind().await.unwrap() };
-    let (http, https) =
-        (listeners.http.local_addr().unwrap(), listeners.https.local_addr().unwrap());
+    let listeners = Listeners {
+        http: bind().await.unwrap(),
+        https: bind().await.unwrap(),
+    };
+    let (http, https) = (
+        listeners.http.local_addr().unwrap(),
+        listeners.https.local_addr().unwrap(),
+    );
     let (stop, readiness) = (CancellationToken::new(), Readiness::default());
-    let drain = Drain { delay: Duration::from_millis(300), grace: Duration::from_secs(5) };
+    let drain = Drain {
+        delay: Duration::from_millis(300),
+        grace: Duration::from_secs(5),
+    };
     let serving = listen::serve(
         Arc::clone(&gateway),
         listeners,
@@ -127,7 +142,14 @@ pub async fn start_with(routes: &[Value], change: impl FnOnce(&mut Settings)) ->
     );
     let served = tokio::spawn(async move { serving.await.unwrap() });
     TestGateway {
-        gateway, http, https, resolver, readiness, registry: Arc::new(registry), stop, served,
+        gateway,
+        http,
+        https,
+        resolver,
+        readiness,
+        registry: Arc::new(registry),
+        stop,
+        served,
     }
 }
 
@@ -142,7 +164,10 @@ pub fn swap(gateway: &Gateway, routes: &[Value]) {
 pub fn certificate(secret: &str, names: &[&str]) -> Arc<Certificate> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let key = rcgen::KeyPair::generate().unwrap();
-    let made = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let made = rcgen::CertificateParams::new(names)
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
     let (crt, key) = (made.pem(), key.serialize_pem());
     Arc::new(Certificate::read(secret, "1", crt.as_bytes(), key.as_bytes()).unwrap())
 }
@@ -176,7 +201,11 @@ pub fn with(mut route: Value, spec: Value) -> Value {
         route["spec"][key] = value.clone();
     }
     if let Some(path) = spec.get("pathPrefix") {
-        let name = format!("{}{}", route["metadata"]["name"].as_str().unwrap(), path.as_str().unwrap());
+        let name = format!(
+            "{}{}",
+            route["metadata"]["name"].as_str().unwrap(),
+            path.as_str().unwrap()
+        );
         route["metadata"]["name"] = name.replace('/', "-").into();
     }
     route
@@ -205,10 +234,17 @@ pub async fn backend() -> Backend {
 
 pub fn backend_on(listener: TcpListener, is_http2: bool) -> Backend {
     let address = listener.local_addr().unwrap();
-    let (requests, stop, dropped) =
-        (Arc::new(AtomicUsize::new(0)), CancellationToken::new(), CancellationToken::new());
-    let backend =
-        Backend { address, requests: requests.clone(), dropped: dropped.clone(), stop: stop.clone() };
+    let (requests, stop, dropped) = (
+        Arc::new(AtomicUsize::new(0)),
+        CancellationToken::new(),
+        CancellationToken::new(),
+    );
+    let backend = Backend {
+        address,
+        requests: requests.clone(),
+        dropped: dropped.clone(),
+        stop: stop.clone(),
+    };
     tokio::spawn(async move {
         loop {
             let stream = tokio::select! {
@@ -243,12 +279,19 @@ async fn play(mut request: Request<Incoming>, dropped: CancellationToken) -> Res
     let path = request.uri().path().to_owned();
     let number = |name: &str| -> usize {
         let query = request.uri().query().unwrap_or_default();
-        let value = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+        let value = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(&format!("{name}=")));
         value.and_then(|value| value.parse().ok()).unwrap_or(0)
     };
     match path.as_str() {
         "/headers" => {
-            let mut lines = format!("{} {} {:?}\n", request.method(), request.uri(), request.version());
+            let mut lines = format!(
+                "{} {} {:?}\n",
+                request.method(),
+                request.uri(),
+                request.version()
+            );
             for (name, value) in request.headers() {
                 lines.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
             }
@@ -291,15 +334,25 @@ async fn play(mut request: Request<Incoming>, dropped: CancellationToken) -> Res
             });
             let mut response = Response::new(full(""));
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            response.headers_mut().insert("connection", "upgrade".parse().unwrap());
-            response.headers_mut().insert("upgrade", "websocket".parse().unwrap());
-            response.headers_mut().insert("sec-websocket-accept", "yes".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("connection", "upgrade".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("upgrade", "websocket".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("sec-websocket-accept", "yes".parse().unwrap());
             response
         }
         _ => {
             let mut response = Response::new(full(format!("hello from {path}")));
-            response.headers_mut().insert("keep-alive", "timeout=5".parse().unwrap());
-            response.headers_mut().insert("x-app", "yes".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("keep-alive", "timeout=5".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("x-app", "yes".parse().unwrap());
             response
         }
     }
@@ -318,7 +371,9 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -351,8 +406,13 @@ impl Client {
                 if let Some(authority) = request.uri().authority().cloned() {
                     let host = authority.as_str().parse().unwrap();
                     request.headers_mut().entry("host").or_insert(host);
-                    *request.uri_mut() =
-                        request.uri().path_and_query().unwrap().as_str().parse().unwrap();
+                    *request.uri_mut() = request
+                        .uri()
+                        .path_and_query()
+                        .unwrap()
+                        .as_str()
+                        .parse()
+                        .unwrap();
                 }
                 sender.send_request(request).await
             }
@@ -400,7 +460,14 @@ impl TestGateway {
     }
 
     pub async fn browse(&self, uri: &str) -> Answer {
-        self.ask(Request::builder().uri(uri).header("accept", HTML).body(full("")).unwrap()).await
+        self.ask(
+            Request::builder()
+                .uri(uri)
+                .header("accept", HTML)
+                .body(full(""))
+                .unwrap(),
+        )
+        .await
     }
 
     /// Bytes over plain HTTP as they are, and what comes back until the gateway closes.
@@ -423,8 +490,9 @@ async fn http1<T>(stream: T) -> Client
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
     tokio::spawn(connection.with_upgrades());
     Client::Http1(sender)
 }
@@ -442,7 +510,9 @@ pub async fn tls(
     config.enable_sni = name != "none";
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
 }
 
 /// The first name of the certificate that was presented.

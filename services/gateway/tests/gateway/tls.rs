@@ -24,10 +24,16 @@ async fn the_certificate_follows_the_name_exact_before_wildcard_before_the_platf
         assert_eq!(presented(&stream), expected, "{name}");
     }
     // A new certificate is presented by the next handshake; nothing restarts.
-    gateway.gateway.swap_certificates([&all[0], &certificate("c/new", &["new.test"])].into_iter());
+    gateway
+        .gateway
+        .swap_certificates([&all[0], &certificate("c/new", &["new.test"])].into_iter());
     let stream = tls(gateway.https, "new.test", b"h2").await.unwrap();
     assert_eq!(presented(&stream), "new.test");
-    assert!(gateway.metrics().contains(r#"gateway_certificate_not_after_seconds{name="c/new"}"#));
+    assert!(
+        gateway
+            .metrics()
+            .contains(r#"gateway_certificate_not_after_seconds{name="c/new"}"#)
+    );
     assert!(!gateway.metrics().contains("c/acme-all"));
 }
 
@@ -36,7 +42,12 @@ async fn without_any_certificate_the_handshake_fails_and_is_counted() {
     let gateway = start(&[]).await;
     gateway.gateway.swap_certificates([].into_iter());
     assert!(tls(gateway.https, "a.test", b"h2").await.is_err());
-    soon(async || gateway.metrics().contains("gateway_tls_handshake_failures_total{reason=")).await;
+    soon(async || {
+        gateway
+            .metrics()
+            .contains("gateway_tls_handshake_failures_total{reason=")
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -47,7 +58,11 @@ async fn http1_and_http2_are_both_answered() {
     assert_eq!((answer.status, answer.version), (200, Version::HTTP_11));
     assert_eq!(answer.body, "hello from /a");
     assert_eq!(answer.header("x-app"), "yes");
-    assert_eq!(answer.header("keep-alive"), "", "hop-by-hop headers end at the gateway");
+    assert_eq!(
+        answer.header("keep-alive"),
+        "",
+        "hop-by-hop headers end at the gateway"
+    );
 
     let mut client = gateway.h2("shop.apps.test").await;
     for path in ["/b", "/c"] {
@@ -69,7 +84,9 @@ async fn a_connection_is_reused_for_every_host_of_its_certificate_and_for_no_oth
     .await;
     let acme = certificate("c/acme", &["www.acme.test"]);
     let zone = certificate("c/zone", &["*.apps.test"]);
-    gateway.gateway.swap_certificates([&acme, &zone].into_iter());
+    gateway
+        .gateway
+        .swap_certificates([&acme, &zone].into_iter());
     let mut client = gateway.h2("shop.apps.test").await;
     let mut ask = async |uri: &str| read(client.send(get(uri)).await.unwrap()).await.status;
     assert_eq!(ask("https://shop.apps.test/").await, 200);
@@ -83,10 +100,18 @@ async fn plain_http_goes_to_https_with_path_query_and_port() {
     let routes = [route("shop.apps.test", &backend)];
     let gateway = start(&routes).await;
     let answer = gateway.get("http://shop.apps.test/a/b?c=d&e").await;
-    assert_eq!((answer.status, answer.header("location")), (301, "https://shop.apps.test/a/b?c=d&e"));
-    let post = http::Request::post("http://SHOP.apps.test:8080/").body(full("x")).unwrap();
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (301, "https://shop.apps.test/a/b?c=d&e")
+    );
+    let post = http::Request::post("http://SHOP.apps.test:8080/")
+        .body(full("x"))
+        .unwrap();
     let answer = gateway.ask(post).await;
-    assert_eq!((answer.status, answer.header("location")), (308, "https://shop.apps.test/"));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (308, "https://shop.apps.test/")
+    );
     assert_eq!(gateway.get("http://unknown.test/").await.status, 404);
 
     let gateway = start_with(&routes, |settings| settings.public_https_port = 8443).await;
@@ -97,7 +122,10 @@ async fn plain_http_goes_to_https_with_path_query_and_port() {
 #[tokio::test]
 async fn a_route_with_plain_http_answers_on_both() {
     let backend = backend().await;
-    let plain = with(route("old.apps.test", &backend), serde_json::json!({"plainHttp": true}));
+    let plain = with(
+        route("old.apps.test", &backend),
+        serde_json::json!({"plainHttp": true}),
+    );
     let gateway = start(&[plain]).await;
     assert_eq!(gateway.get("http://old.apps.test/").await.status, 200);
     assert_eq!(gateway.get("https://old.apps.test/").await.status, 200);

@@ -1,0 +1,771 @@
+//! The rules of every kind, tried on a real API server: for each one an object that is refused,
+//! with the message that a person reads, and one next to it that is not.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may fail like the test itself"
+)]
+
+mod support;
+
+use serde_json::json;
+use support::{Kind, Object, every_rule_is_asserted_in, server};
+
+const THIS_FILE: &str = include_str!("api_server.rs");
+
+fn instance(name: &str) -> Object {
+    Object::new(Kind::AppInstance, name)
+        .with("/spec", json!({ "app": "wordpress", "version": "6.8" }))
+}
+
+fn organization(name: &str) -> Object {
+    Object::new(Kind::Organization, name).with("/spec", json!({ "title": "Acme Ltd" }))
+}
+
+fn route(hostname: &str) -> Object {
+    Object::new(Kind::Route, "shop").with(
+        "/spec",
+        json!({ "hostname": hostname, "backend": { "service": "shop", "port": 80 } }),
+    )
+}
+
+/// The least that an app must say.
+fn definition(name: &str) -> Object {
+    let some = json!({ "cpu": "1", "memory": "1Gi" });
+    Object::new(Kind::AppDefinition, name).with(
+        "/spec",
+        json!({
+            "title": "Wiki",
+            "description": "A wiki.",
+            "versions": [{ "version": "1", "image": "wiki:1" }],
+            "port": { "number": 8080 },
+            "health": { "path": "/" },
+            "sizes": [{ "name": "small", "requests": some, "limits": some }],
+            "security": { "runAsUser": 33, "runAsGroup": 33 },
+        }),
+    )
+}
+
+fn job(name: &str, when: &str) -> serde_json::Value {
+    json!({ "name": name, "when": when, "command": ["/app"] })
+}
+
+#[test]
+fn every_rule_has_its_test_in_this_file() {
+    every_rule_is_asserted_in(THIS_FILE);
+}
+
+// ---- AppInstance
+
+#[tokio::test]
+async fn an_instance_has_a_name_that_host_names_can_be_made_from() {
+    let server = server().await;
+    for name in ["1shop", "my.shop"] {
+        let told = "metadata.name: lower-case letters, digits and dashes, beginning with a letter: host names are made from it";
+        server.refuses(instance(name), told).await;
+    }
+    server.accepts(instance("shop-1")).await;
+}
+
+#[tokio::test]
+async fn an_instance_has_a_name_that_leaves_room_for_its_childrens() {
+    let server = server().await;
+    let told = "metadata.name: at most 40 characters, so that the names of the objects made from it stay within 63";
+    server.refuses(instance(&"x".repeat(41)), told).await;
+    server.accepts(instance(&"x".repeat(40))).await;
+}
+
+#[tokio::test]
+async fn an_instance_has_not_the_name_of_anothers_database() {
+    let server = server().await;
+    let told = "metadata.name: the database of an instance 'shop' is called 'shop-database'; choose a name that does not end so";
+    server.refuses(instance("shop-database"), told).await;
+    server.accepts(instance("shop-databases")).await;
+    server.accepts(instance("database")).await;
+}
+
+#[tokio::test]
+async fn an_instance_stays_of_its_app() {
+    let server = server().await;
+    let there = server.create(instance("shop")).await;
+    let told = "app: an instance stays what it is; delete it and make another one";
+    server
+        .refuses_change(there.clone().with("/spec/app", json!("mediawiki")), told)
+        .await;
+    server
+        .accepts_change(there.clone().with("/spec/version", json!("6.9")))
+        .await;
+}
+
+#[tokio::test]
+async fn storage_only_grows_and_is_compared_by_value() {
+    let server = server().await;
+    let asked = json!({ "content": "2Gi", "database": "1024Mi" });
+    let there = server
+        .create(instance("shop").with("/spec/storage", asked))
+        .await;
+    let told = "storage: volumes only grow; give a size that is not smaller than the present one";
+    for smaller in ["1Gi", "2047Mi", "1.9Gi"] {
+        server
+            .refuses_change(
+                there.clone().with("/spec/storage/content", json!(smaller)),
+                told,
+            )
+            .await;
+    }
+    for same_or_more in ["2048Mi", "3Gi"] {
+        server
+            .accepts_change(
+                there
+                    .clone()
+                    .with("/spec/storage/content", json!(same_or_more)),
+            )
+            .await;
+    }
+    server
+        .accepts_change(there.clone().with("/spec/storage/database", json!("1Gi")))
+        .await;
+}
+
+#[tokio::test]
+async fn storage_that_was_asked_for_is_not_taken_back() {
+    let server = server().await;
+    let asked = json!({ "content": "2Gi" });
+    let there = server
+        .create(instance("shop").with("/spec/storage", asked))
+        .await;
+    let told = "storage: a size that was asked for cannot be taken back; volumes only grow";
+    server
+        .refuses_change(
+            there
+                .clone()
+                .with("/spec/storage", json!({ "database": "3Gi" })),
+            told,
+        )
+        .await;
+    server
+        .refuses_change(there.clone().without("/spec/storage"), told)
+        .await;
+    let more = json!({ "content": "2Gi", "database": "3Gi" });
+    server
+        .accepts_change(there.clone().with("/spec/storage", more))
+        .await;
+}
+
+#[tokio::test]
+async fn storage_has_a_unit() {
+    let server = server().await;
+    let told = "storage: a volume has at least 1Mi; give the unit too, such as '10Gi'";
+    for size in ["10", "0", "0Gi", "1023Ki"] {
+        server
+            .refuses(
+                instance("shop").with("/spec/storage", json!({ "content": size })),
+                told,
+            )
+            .await;
+    }
+    for size in ["1Mi", "1.5Gi", "10G"] {
+        server
+            .accepts(instance("shop").with("/spec/storage", json!({ "content": size })))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn domains_are_hostnames() {
+    let server = server().await;
+    let told = "domains: each is a full hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end";
+    let long = format!("{}.example", "x".repeat(64));
+    for domain in [
+        "https://acme.example",
+        "acme.example:443",
+        "acme.example/shop",
+        "*.acme.example",
+        "acme.example.",
+        "ACME.example",
+        "acme",
+        "-.example",
+        "192.0.2.1",
+        "a b.example",
+        &long,
+        "",
+    ] {
+        let asked = instance("shop").with("/spec/domains", json!(["www.acme.example", domain]));
+        // Nothing at all is too short for a text before it is no hostname.
+        let told = if domain.is_empty() {
+            "should be at least 1 chars long"
+        } else {
+            told
+        };
+        server.refuses(asked, told).await;
+    }
+    let domains = json!([
+        "acme.example",
+        "www.acme.example",
+        "xn--bcher-kva.example",
+        "1.2.example"
+    ]);
+    server
+        .accepts(instance("shop").with("/spec/domains", domains))
+        .await;
+}
+
+#[tokio::test]
+async fn a_domain_is_named_once() {
+    let server = server().await;
+    let twice = json!(["acme.example", "acme.example"]);
+    server
+        .refuses(
+            instance("shop").with("/spec/domains", twice),
+            "Duplicate value: \"acme.example\"",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn settings_hold_no_control_characters() {
+    let server = server().await;
+    let told = "settings: a value holds a control character; remove it";
+    for value in ["a\u{0}b", "\u{1b}[31m", "a\rb", "\u{7f}"] {
+        server
+            .refuses(
+                instance("shop").with("/spec/settings", json!({ "title": value })),
+                told,
+            )
+            .await;
+    }
+    let fine = json!({ "title": "Größe ${x} $(y)\n\tzwei" });
+    server
+        .accepts(instance("shop").with("/spec/settings", fine))
+        .await;
+}
+
+#[tokio::test]
+async fn an_instance_that_says_little_gets_the_defaults() {
+    let made = server().await.accepts(instance("shop")).await;
+    assert_eq!(
+        made["spec"],
+        json!({
+            "app": "wordpress", "version": "6.8", "stopped": false, "paused": false,
+            "deletionPolicy": "Retain",
+        })
+    );
+}
+
+#[tokio::test]
+async fn null_is_never_a_value() {
+    let server = server().await;
+    let with_nulls = instance("shop")
+        .with("/spec/replicas", json!(null))
+        .with("/spec/size", json!(null));
+    let made = server.post(&with_nulls).await.unwrap();
+    assert!(made["spec"].get("replicas").is_none(), "{made}");
+    assert!(made["spec"].get("size").is_none(), "{made}");
+}
+
+#[tokio::test]
+async fn an_instance_is_scaled_as_kubectl_scale_does() {
+    let server = server().await;
+    let there = server.create(instance("shop")).await;
+    assert_eq!(server.scale(&there, 3).await, 3);
+}
+
+#[tokio::test]
+async fn what_our_own_types_write_is_taken() {
+    let server = server().await;
+    let typed = crds::AppInstance::new(
+        "shop",
+        crds::AppInstanceSpec {
+            app: "wordpress".to_owned(),
+            version: "6.8".to_owned(),
+            ..crds::AppInstanceSpec::default()
+        },
+    );
+    let made = server
+        .accepts(Object::from(Kind::AppInstance, &typed))
+        .await;
+    let back: crds::AppInstance = serde_json::from_value(made).unwrap();
+    assert_eq!(back.spec, typed.spec);
+}
+
+// ---- AppDefinition
+
+#[tokio::test]
+async fn every_app_of_the_catalogue_is_taken_as_it_is_written() {
+    let server = server().await;
+    for app in support::catalogue() {
+        server.accepts(app).await;
+    }
+}
+
+#[tokio::test]
+async fn a_definition_that_says_little_gets_the_defaults() {
+    let made = server().await.accepts(definition("wiki")).await;
+    let spec = &made["spec"];
+    assert_eq!(spec["database"], json!({ "engine": "none", "size": "2Gi" }));
+    assert_eq!(spec["network"], json!({ "egress": "Internet" }));
+    assert_eq!(
+        spec["http"],
+        json!({ "bodyLimit": "100Mi", "responseSeconds": 120 })
+    );
+    assert_eq!(
+        spec["health"],
+        json!({ "path": "/", "status": 200, "startupSeconds": 120 })
+    );
+    assert_eq!(spec["port"], json!({ "number": 8080, "protocol": "http" }));
+    assert_eq!(spec["sso"], json!({ "protocol": "none" }));
+    assert_eq!(spec["plainHttp"], json!(false));
+}
+
+#[tokio::test]
+async fn an_app_has_a_name_that_fits_in_a_label() {
+    let server = server().await;
+    let told = "metadata.name: an app's name is 1 to 40 lower-case letters, digits and dashes, and begins with a letter";
+    for name in ["1wiki", "my.wiki", &"x".repeat(41)] {
+        server.refuses(definition(name), told).await;
+    }
+    server.accepts(definition(&"x".repeat(40))).await;
+}
+
+#[tokio::test]
+async fn an_image_says_which_one_is_meant() {
+    let server = server().await;
+    let told = "versions: image is name:tag or name@sha256:…, where the name may begin with a registry host";
+    for image in [
+        "wiki",
+        "wiki:",
+        "Wiki:1",
+        "a//b:1",
+        "https://registry.example/wiki:1",
+        "wiki@sha256:abc",
+    ] {
+        server
+            .refuses(
+                definition("wiki").with("/spec/versions/0/image", json!(image)),
+                told,
+            )
+            .await;
+    }
+    let digest = format!("registry.example:5000/a/wiki@sha256:{}", "0a".repeat(32));
+    for image in ["wiki:1", &digest] {
+        server
+            .accepts(definition("wiki").with("/spec/versions/0/image", json!(image)))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_has_at_least_one_version_and_one_size() {
+    let server = server().await;
+    let told = "should have at least 1 items";
+    server
+        .refuses(definition("wiki").with("/spec/versions", json!([])), told)
+        .await;
+    server
+        .refuses(definition("wiki").with("/spec/sizes", json!([])), told)
+        .await;
+}
+
+#[tokio::test]
+async fn a_version_is_listed_once() {
+    let twice =
+        json!([{ "version": "1", "image": "wiki:1" }, { "version": "1", "image": "wiki:2" }]);
+    let asked = definition("wiki").with("/spec/versions", twice);
+    server()
+        .await
+        .refuses(asked, "Duplicate value: {\"version\":\"1\"}")
+        .await;
+}
+
+#[tokio::test]
+async fn a_volume_has_a_name_that_the_platform_does_not_use() {
+    let server = server().await;
+    let volume = |name: &str| {
+        definition("wiki").with(
+            "/spec/volumes",
+            json!([{ "name": name, "path": "/data", "size": "1Gi" }]),
+        )
+    };
+    let told = "volumes: 'database' is the name of the database's own volume; choose another";
+    server.refuses(volume("database"), told).await;
+    let told = "volumes: names that begin with 'scratch-' are those of security.writablePaths; choose another";
+    server.refuses(volume("scratch-0"), told).await;
+    server.accepts(volume("data")).await;
+}
+
+#[tokio::test]
+async fn a_database_has_a_version() {
+    let server = server().await;
+    let told = "database.version: say which version of the engine the app wants";
+    for database in [
+        json!({ "engine": "mariadb" }),
+        json!({ "engine": "mariadb", "version": null }),
+    ] {
+        server
+            .refuses(definition("wiki").with("/spec/database", database), told)
+            .await;
+    }
+    let database = json!({ "engine": "mariadb", "version": "11.8" });
+    server
+        .accepts(definition("wiki").with("/spec/database", database))
+        .await;
+}
+
+#[tokio::test]
+async fn a_database_stays_one_that_can_read_its_data() {
+    let server = server().await;
+    let database = |engine: &str, version: &str| json!({ "engine": engine, "version": version });
+    let postgresql =
+        definition("postgresql").with("/spec/database", database("postgresql", "17.1"));
+    let there = server.create(postgresql).await;
+    let told =
+        "database.engine: cannot be changed, instances have data in it; make another AppDefinition";
+    for other in [database("mariadb", "17.1"), json!({ "engine": "none" })] {
+        server
+            .refuses_change(there.clone().with("/spec/database", other), told)
+            .await;
+    }
+    server
+        .refuses_change(there.clone().without("/spec/database"), told)
+        .await;
+    let told = "database.version: the data of one major version of PostgreSQL cannot be read by another; make another AppDefinition";
+    let newer = database("postgresql", "18");
+    server
+        .refuses_change(there.clone().with("/spec/database", newer), told)
+        .await;
+    let patched = database("postgresql", "17.2");
+    server
+        .accepts_change(there.with("/spec/database", patched))
+        .await;
+
+    let mariadb = definition("mariadb").with("/spec/database", database("mariadb", "11.4"));
+    let there = server.create(mariadb).await;
+    let newer = database("mariadb", "12.0");
+    server
+        .accepts_change(there.with("/spec/database", newer))
+        .await;
+}
+
+#[tokio::test]
+async fn a_volume_stays_as_it_is_shared() {
+    let server = server().await;
+    let volume = json!([{ "name": "data", "path": "/data", "size": "1Gi" }]);
+    let there = server
+        .create(definition("volumes").with("/spec/volumes", volume))
+        .await;
+    let told =
+        "volumes: access cannot be changed, volumes that are there keep theirs; add another volume";
+    let many = json!("ReadWriteMany");
+    server
+        .refuses_change(there.clone().with("/spec/volumes/0/access", many), told)
+        .await;
+    let elsewhere = json!("/srv");
+    server
+        .accepts_change(there.with("/spec/volumes/0/path", elsewhere))
+        .await;
+}
+
+#[tokio::test]
+async fn a_secret_has_a_name_that_the_platform_does_not_use() {
+    let server = server().await;
+    let secret = |name: &str| definition("wiki").with("/spec/secrets", json!([{ "name": name }]));
+    let told = "secrets: 'database-password', 'database' and 'identity' are made by the platform; choose another name";
+    for name in ["database", "database-password", "identity"] {
+        server.refuses(secret(name), told).await;
+    }
+    let made = server.accepts(secret("key")).await;
+    assert_eq!(made["spec"]["secrets"][0]["length"], 24);
+}
+
+#[tokio::test]
+async fn a_variable_is_a_text_or_a_secret() {
+    let server = server().await;
+    let told = "env: give each entry exactly one of value and secret";
+    let env = |entry| {
+        definition("wiki")
+            .with("/spec/secrets", json!([{ "name": "key" }]))
+            .with("/spec/env", json!([entry]))
+    };
+    server.refuses(env(json!({ "name": "A" })), told).await;
+    server
+        .refuses(
+            env(json!({ "name": "A", "value": "x", "secret": "key" })),
+            told,
+        )
+        .await;
+    server
+        .accepts(env(json!({ "name": "A", "value": "" })))
+        .await;
+    server
+        .accepts(env(json!({ "name": "A", "secret": "key" })))
+        .await;
+}
+
+#[tokio::test]
+async fn a_template_names_what_there_is() {
+    let server = server().await;
+    let told = "env: broken template: after '${' one of instance.name, instance.host, instance.url, organization.name, database.host, database.port, database.name, database.user, settings.<name> and '}' is wanted";
+    let env = |value: &str| {
+        definition("wiki").with("/spec/env", json!([{ "name": "A", "value": value }]))
+    };
+    for value in [
+        "${instance.nmae}",
+        "${instance.name",
+        "${}",
+        "a${b",
+        "${${instance.name}}",
+        "${settings.}",
+    ] {
+        server.refuses(env(value), told).await;
+    }
+    for value in [
+        "",
+        "$",
+        "$$",
+        "$(B)",
+        "{}",
+        "a$b",
+        "x ${instance.name}${instance.host} $${settings.a1}\n",
+        "${instance.url}/${organization.name}$",
+    ] {
+        server.accepts(env(value)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_variable_names_a_secret_that_is_listed() {
+    let server = server().await;
+    let told = "env: a secret is named that is neither in secrets nor 'database-password'; add it to secrets";
+    let env = json!([{ "name": "A", "secret": "key" }]);
+    server
+        .refuses(definition("wiki").with("/spec/env", env.clone()), told)
+        .await;
+    let listed = definition("wiki").with("/spec/secrets", json!([{ "name": "key" }]));
+    server.accepts(listed.with("/spec/env", env)).await;
+}
+
+#[tokio::test]
+async fn an_app_without_a_database_does_not_refer_to_one() {
+    let server = server().await;
+    let told = "env: refers to the database, but database.engine is 'none'";
+    for entry in [
+        json!({ "name": "A", "value": "${database.host}" }),
+        json!({ "name": "A", "secret": "database-password" }),
+    ] {
+        let without = definition("wiki").with("/spec/env", json!([entry]));
+        server.refuses(without.clone(), told).await;
+        let database = json!({ "engine": "postgresql", "version": "17" });
+        server
+            .accepts(without.with("/spec/database", database))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn an_admin_has_a_password_that_is_generated() {
+    let server = server().await;
+    let told = "admin.passwordSecret: names no entry of secrets; add it there";
+    let asked = definition("wiki").with(
+        "/spec/admin",
+        json!({ "user": "admin", "passwordSecret": "pw" }),
+    );
+    server.refuses(asked.clone(), told).await;
+    server
+        .accepts(asked.with("/spec/secrets", json!([{ "name": "pw" }])))
+        .await;
+}
+
+#[tokio::test]
+async fn root_needs_its_exception() {
+    let server = server().await;
+    let told = "security.runAsUser: 0 is root; choose another user, or add the exception RootUser";
+    let root = definition("wiki").with("/spec/security/runAsUser", json!(0));
+    server.refuses(root.clone(), told).await;
+    server
+        .accepts(root.with("/spec/security/exceptions", json!(["RootUser"])))
+        .await;
+}
+
+#[tokio::test]
+async fn a_schedule_belongs_to_periodic_jobs() {
+    let server = server().await;
+    let told = "jobs: schedule belongs to 'when: periodic', and only there";
+    let jobs = |job| definition("wiki").with("/spec/jobs", json!([job]));
+    server.refuses(jobs(job("cron", "periodic")), told).await;
+    let mut install = job("install", "install");
+    server.accepts(jobs(install.clone())).await;
+    install["schedule"] = json!("@daily");
+    server.refuses(jobs(install), told).await;
+    let mut cron = job("cron", "periodic");
+    cron["schedule"] = json!("*/5 * * * *");
+    let made = server.accepts(jobs(cron)).await;
+    assert_eq!(made["spec"]["jobs"][0]["timeoutSeconds"], 600);
+    assert_eq!(made["spec"]["jobs"][0]["volumes"], true);
+}
+
+#[tokio::test]
+async fn there_is_one_install_job_and_one_upgrade_job() {
+    let server = server().await;
+    let told = "jobs: at most one job may say 'when: install' and at most one 'when: upgrade'";
+    let jobs = |jobs: [_; 2]| definition("wiki").with("/spec/jobs", json!(jobs));
+    server
+        .refuses(jobs([job("a", "install"), job("b", "install")]), told)
+        .await;
+    server
+        .refuses(jobs([job("a", "upgrade"), job("b", "upgrade")]), told)
+        .await;
+    server
+        .accepts(jobs([job("a", "install"), job("b", "upgrade")]))
+        .await;
+}
+
+#[tokio::test]
+async fn a_job_has_a_name_that_upgrades_do_not_use() {
+    let server = server().await;
+    let told = "jobs: 'to' and names that begin with 'to-' are those of upgrades to a version; choose another";
+    for name in ["to", "to-6-8"] {
+        server
+            .refuses(
+                definition("wiki").with("/spec/jobs", json!([job(name, "install")])),
+                told,
+            )
+            .await;
+    }
+    server
+        .accepts(definition("wiki").with("/spec/jobs", json!([job("tools", "install")])))
+        .await;
+}
+
+#[tokio::test]
+async fn a_sign_in_begins_somewhere() {
+    let server = server().await;
+    let told = "sso.loginPath: say where a sign-in begins";
+    server
+        .refuses(
+            definition("wiki").with("/spec/sso", json!({ "protocol": "oidc" })),
+            told,
+        )
+        .await;
+    let whole = json!({ "protocol": "oidc", "loginPath": "/login" });
+    server
+        .accepts(definition("wiki").with("/spec/sso", whole))
+        .await;
+}
+
+// ---- Organization
+
+#[tokio::test]
+async fn an_organization_has_the_name_of_a_namespace() {
+    let server = server().await;
+    let told = "metadata.name: the name of the organization is the name of its namespace: 1 to 63 lower-case letters, digits and dashes, beginning with a letter";
+    for name in ["1acme", "acme.example", &"x".repeat(64)] {
+        server.refuses(organization(name), told).await;
+    }
+    server.accepts(organization(&"x".repeat(63))).await;
+}
+
+#[tokio::test]
+async fn an_organization_takes_no_namespace_of_the_cluster() {
+    let server = server().await;
+    let told =
+        "metadata.name: this namespace belongs to the cluster or the platform; choose another name";
+    for name in ["default", "kube-system", "kube-x", "tutti-system"] {
+        server.refuses(organization(name), told).await;
+    }
+    server.accepts(organization("kubernetes")).await;
+}
+
+#[tokio::test]
+async fn an_organization_that_says_little_gets_the_defaults() {
+    let made = server().await.accepts(organization("acme")).await;
+    assert_eq!(
+        made["spec"],
+        json!({
+            "title": "Acme Ltd", "podSecurity": "restricted", "deletionPolicy": "Retain",
+            "quota": { "cpu": "8", "memory": "16Gi", "storage": "200Gi", "instances": 20 },
+        })
+    );
+    let some = organization("acme").with("/spec/quota", json!({ "cpu": "500m" }));
+    let made = server().await.accepts(some).await;
+    assert_eq!(made["spec"]["quota"]["memory"], "16Gi");
+}
+
+// ---- Route
+
+#[tokio::test]
+async fn a_route_stays_at_its_hostname() {
+    let server = server().await;
+    let there = server.create(route("www.acme.example")).await;
+    let told = "hostname: cannot be changed; make another Route, and delete this one";
+    server
+        .refuses_change(
+            there.clone().with("/spec/hostname", json!("acme.example")),
+            told,
+        )
+        .await;
+    server
+        .accepts_change(there.clone().with("/spec/backend/port", json!(8080)))
+        .await;
+}
+
+#[tokio::test]
+async fn a_route_is_at_a_hostname() {
+    let server = server().await;
+    let told = "hostname: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end";
+    for hostname in [
+        "WWW.acme.example",
+        "acme.example.",
+        "*.acme.example",
+        "acme.example:80",
+        "a_b.example",
+    ] {
+        server.refuses(route(hostname), told).await;
+    }
+    server.accepts(route("localhost")).await;
+    server.accepts(route("a.b.example")).await;
+}
+
+#[tokio::test]
+async fn a_route_that_says_little_gets_the_defaults() {
+    let made = server().await.accepts(route("www.acme.example")).await;
+    assert_eq!(
+        made["spec"],
+        json!({
+            "hostname": "www.acme.example", "pathPrefix": "/", "access": "public",
+            "plainHttp": false, "bodyLimit": "100Mi",
+            "timeouts": { "responseSeconds": 120, "idleSeconds": 300 },
+            "backend": { "service": "shop", "port": 80, "protocol": "http" },
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_path_prefix_is_whole_segments() {
+    let server = server().await;
+    let at = |path: &str| route("www.acme.example").with("/spec/pathPrefix", json!(path));
+    for path in ["", "blog", "/blog/", "//", "/a?b", "/a#b"] {
+        server.refuses(at(path), "spec.pathPrefix").await;
+    }
+    for path in ["/", "/blog", "/blog/2030"] {
+        server.accepts(at(path)).await;
+    }
+}
+
+// ---- what people read
+
+#[tokio::test]
+async fn kubectl_explain_is_worth_reading() {
+    let server = server().await;
+    for (field, part) in [
+        ("appi", "One running app of one organization"),
+        ("appi.spec.storage", "They only grow."),
+        ("appi.spec.domains", "beside its default address"),
+        ("appdef.spec.versions.image", "platform's own"),
+        ("org.spec.quota.cpu", "Cores promised to pods"),
+        ("routes.spec.pathPrefix", "the longest one wins"),
+    ] {
+        let told = server.explain(field).await;
+        let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(part), "{field}: {told}");
+    }
+}

@@ -1,0 +1,324 @@
+//! Every reason for which a wish is refused: one that is, and one next to it that is not.
+
+use crds::{
+    app_definition::{Engine, SecurityException},
+    labels,
+    organization::PodSecurity,
+};
+use plan::{Rejection, context::VolumeSeen};
+
+use crate::support::{Instance, World, instance, world};
+
+fn shop() -> Instance {
+    instance("shop").of("wordpress")
+}
+
+fn wordpress() -> World {
+    world("wordpress")
+}
+
+#[track_caller]
+fn refused(world: &World, instance: &Instance) -> (&'static str, String) {
+    let rejection = world
+        .plan(instance)
+        .expect_err("it should have been refused");
+    (rejection.reason(), rejection.to_string())
+}
+
+#[track_caller]
+fn granted(world: &World, instance: &Instance) -> plan::DesiredState {
+    world
+        .plan(instance)
+        .unwrap_or_else(|rejection| panic!("it should have been granted: {rejection}"))
+}
+
+fn volume_of(world: World, size: &str) -> World {
+    world.see(|seen| {
+        let volume = VolumeSeen {
+            requested: size.to_owned(),
+            phase: "Bound".to_owned(),
+            is_deleting: false,
+        };
+        seen.volumes.insert("content".to_owned(), volume);
+    })
+}
+
+fn planned_size(state: &plan::DesiredState, claim: &str) -> String {
+    let claim = state
+        .volumes
+        .iter()
+        .find(|volume| volume.metadata.name.as_deref() == Some(claim))
+        .unwrap();
+    let resources = claim.spec.as_ref().unwrap().resources.as_ref().unwrap();
+    resources.requests.as_ref().unwrap()["storage"].0.clone()
+}
+
+#[test]
+fn an_instance_outside_of_an_organization_is_refused() {
+    let mut nowhere = wordpress();
+    nowhere.organization = None;
+    let (reason, message) = refused(&nowhere, &shop());
+    assert_eq!(reason, "NotInAnOrganization");
+    assert!(message.contains("\"acme\""), "{message}");
+    granted(&wordpress(), &shop());
+}
+
+#[test]
+fn an_app_that_nobody_defined_is_refused() {
+    let mut empty = wordpress();
+    empty.definition = None;
+    let (reason, message) = refused(&empty, &shop());
+    assert_eq!(reason, "UnknownApp");
+    assert_eq!(
+        message,
+        "spec.app: there is no AppDefinition \"wordpress\"; `kubectl get appdef` lists them"
+    );
+}
+
+#[test]
+fn a_broken_definition_is_told_with_its_field_and_whose_it_is_to_mend() {
+    let broken = wordpress().change(|spec| spec.versions[1].image = "wordpress".to_owned());
+    let (reason, message) = refused(&broken, &shop());
+    assert_eq!(reason, "DefinitionInvalid");
+    assert!(message.contains("versions[1].image"), "{message}");
+    assert!(
+        message.contains("nothing here needs to change"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_unknown_version_is_refused() {
+    let (reason, _) = refused(&wordpress(), &shop().version("7.0"));
+    assert_eq!(reason, "UnknownVersion");
+    granted(&wordpress(), &shop().version("6.1"));
+}
+
+#[test]
+fn a_version_that_cannot_be_reached_is_refused() {
+    let (reason, _) = refused(&wordpress(), &shop().version("6.1").installed("6.8"));
+    assert_eq!(reason, "CannotUpgrade");
+    granted(&wordpress(), &shop().version("6.8").installed("6.1"));
+}
+
+#[test]
+fn an_unknown_size_is_refused_and_none_means_the_first() {
+    let (reason, message) = refused(&wordpress(), &shop().size("huge"));
+    assert_eq!(reason, "UnknownSize");
+    assert_eq!(
+        message,
+        "spec.size: wordpress has no size \"huge\"; it has small, medium and large"
+    );
+    let world = wordpress();
+    assert_eq!(
+        granted(&world, &shop()),
+        granted(&world, &shop().size("small"))
+    );
+}
+
+#[test]
+fn more_pods_than_the_app_can_are_refused() {
+    let (reason, message) = refused(&wordpress(), &shop().replicas(2));
+    assert_eq!(reason, "TooManyReplicas");
+    assert!(message.starts_with("spec.replicas: "), "{message}");
+    granted(&wordpress(), &shop().replicas(1));
+    let unlimited = wordpress().change(|spec| spec.max_replicas = None);
+    granted(&unlimited, &shop().replicas(2));
+}
+
+#[test]
+fn an_unknown_setting_is_refused() {
+    let (reason, message) = refused(&wordpress(), &shop().setting("colour", "red"));
+    assert_eq!(reason, "UnknownSetting");
+    assert_eq!(
+        message,
+        "spec.settings.colour: wordpress has no such setting; it has title, language and email"
+    );
+    granted(&wordpress(), &shop().setting("title", "Red"));
+}
+
+#[test]
+fn a_setting_that_matches_its_pattern_only_in_part_is_refused() {
+    for value in ["nobody", "a@b c", "a@b\n", "a@b\nBcc: c@d"] {
+        let (reason, message) = refused(&wordpress(), &shop().setting("email", value));
+        assert_eq!(reason, "InvalidSetting", "{value:?}");
+        assert!(message.starts_with("spec.settings.email: "), "{message}");
+    }
+    granted(&wordpress(), &shop().setting("email", "a@b"));
+    granted(&wordpress(), &shop().setting("email", ""));
+}
+
+#[test]
+fn storage_for_a_volume_that_the_app_has_not_is_refused() {
+    let (reason, message) = refused(&wordpress(), &shop().storage("data", "9Gi"));
+    assert_eq!(reason, "UnknownVolume");
+    assert_eq!(
+        message,
+        "spec.storage.data: wordpress has no such volume; it has content and database"
+    );
+    let state = granted(&wordpress(), &shop().storage("database", "9Gi"));
+    assert_eq!(planned_size(&state, "shop-database"), "9Gi");
+    let stateless = wordpress().change(|spec| {
+        spec.database.engine = Engine::None;
+        spec.env.clear();
+    });
+    let (reason, _) = refused(&stateless, &shop().storage("database", "9Gi"));
+    assert_eq!(reason, "UnknownVolume");
+}
+
+#[test]
+fn a_volume_that_would_shrink_is_refused_and_sizes_are_compared_by_value() {
+    let world = volume_of(wordpress(), "10Gi");
+    let (reason, message) = refused(&world, &shop().storage("content", "9Gi"));
+    assert_eq!(reason, "StorageCannotShrink");
+    assert_eq!(
+        message,
+        "spec.storage.content: volumes only grow; it has 10Gi, and 9Gi was asked for; ask for \
+         10Gi or more"
+    );
+    for same_or_more in ["10Gi", "10240Mi", "11Gi"] {
+        granted(&world, &shop().storage("content", same_or_more));
+    }
+}
+
+#[test]
+fn a_definition_whose_default_became_smaller_leaves_present_volumes_alone() {
+    let state = granted(&volume_of(wordpress(), "10Gi"), &shop());
+    assert_eq!(planned_size(&state, "shop-content"), "10Gi");
+}
+
+#[test]
+fn a_domain_under_the_platforms_own_zone_is_refused_and_so_is_anothers_default_host() {
+    for domain in [
+        "apps.example",
+        "x.apps.example",
+        "blog-x7k2m9p4qa.apps.example",
+    ] {
+        let (reason, message) = refused(&wordpress(), &shop().domain(domain));
+        assert_eq!(reason, "DomainUnderPlatformZone", "{domain}");
+        assert!(message.contains(domain), "{message}");
+    }
+    granted(&wordpress(), &shop().domain("myapps.example"));
+    granted(&wordpress(), &shop().domain("www.acme.example"));
+}
+
+#[test]
+fn an_app_that_must_be_root_is_refused_where_pods_are_restricted() {
+    let mut root = wordpress().change(|spec| {
+        spec.security.run_as_user = 0;
+        spec.security.exceptions = vec![SecurityException::RootUser];
+    });
+    let (reason, message) = refused(&root, &shop());
+    assert_eq!(reason, "PodSecurityForbids");
+    assert!(message.contains("spec.podSecurity"), "{message}");
+    root.organization.as_mut().unwrap().pod_security = PodSecurity::Baseline;
+    granted(&root, &shop());
+}
+
+#[test]
+fn a_generated_secret_that_was_lost_is_told_and_not_replaced() {
+    let shop = shop().generated(&["shop-salt", "shop-database"]);
+    let lost = wordpress().see(|seen| {
+        seen.secrets.insert("shop-salt".to_owned());
+    });
+    let (reason, message) = refused(&lost, &shop);
+    assert_eq!(reason, "SecretMissing");
+    assert!(
+        message.starts_with("shop-database was deleted"),
+        "{message}"
+    );
+    assert!(
+        message.ends_with(
+            "kubectl annotate appi/shop -n acme --overwrite \
+             tutti.dev/regenerate-secret=shop-database"
+        ),
+        "{message}"
+    );
+    let forgiven = shop
+        .clone()
+        .annotated(labels::REGENERATE_SECRET, "other, shop-database");
+    granted(&lost, &forgiven);
+    let found = lost.see(|seen| {
+        seen.secrets.insert("shop-database".to_owned());
+    });
+    granted(&found, &shop);
+}
+
+#[test]
+fn a_secret_that_the_definition_wants_no_more_is_not_missed() {
+    let shop = shop().generated(&["shop-old-key"]);
+    granted(&wordpress(), &shop);
+}
+
+#[test]
+fn pods_restart_for_a_secret_that_is_generated_anew() {
+    let restart = |instance: &Instance| {
+        let state = granted(&wordpress(), instance);
+        let template = state.database.unwrap().spec.unwrap().template;
+        template.metadata.unwrap().annotations
+    };
+    assert_eq!(restart(&shop()), None);
+    let annotated = shop().annotated(labels::REGENERATE_SECRET, "shop-database");
+    assert!(
+        restart(&annotated)
+            .unwrap()
+            .contains_key(labels::RESTART_FOR)
+    );
+}
+
+#[test]
+fn an_engine_without_an_image_is_told_to_the_platforms_operator() {
+    let mut bare = wordpress();
+    bare.platform.database_images.clear();
+    let (reason, message) = refused(&bare, &shop());
+    assert_eq!(reason, "NoDatabaseImage");
+    assert!(message.contains("databaseImages.mariadb"), "{message}");
+    let stateless = bare.change(|spec| {
+        spec.database.engine = Engine::None;
+        spec.env.clear();
+    });
+    granted(&stateless, &shop());
+}
+
+#[test]
+fn a_default_host_is_never_changed_once_it_was_given() {
+    let fresh = granted(&wordpress(), &shop());
+    assert_eq!(fresh.host, "shop-x7k2m9p4qa.apps.example");
+    assert_eq!(fresh.url, "https://shop-x7k2m9p4qa.apps.example");
+    let kept = wordpress().see(|seen| seen.host = Some("shop-old.apps.example".to_owned()));
+    assert_eq!(granted(&kept, &shop()).host, "shop-old.apps.example");
+    let remembered = shop().host("shop-first.apps.example");
+    assert_eq!(granted(&kept, &remembered).host, "shop-first.apps.example");
+}
+
+#[test]
+fn the_address_names_the_port_where_it_is_not_https_own() {
+    let mut world = wordpress();
+    world.platform.https_port = 8443;
+    assert_eq!(
+        granted(&world, &shop()).url,
+        "https://shop-x7k2m9p4qa.apps.example:8443"
+    );
+}
+
+/// A new kind of rejection that nobody wrote a test for does not compile: add one above.
+#[allow(dead_code)]
+fn every_rejection_has_a_test_here(rejection: &Rejection) {
+    match rejection {
+        Rejection::NotInAnOrganization { .. }
+        | Rejection::UnknownApp { .. }
+        | Rejection::DefinitionInvalid { .. }
+        | Rejection::UnknownVersion { .. }
+        | Rejection::CannotUpgrade { .. }
+        | Rejection::UnknownSize { .. }
+        | Rejection::TooManyReplicas { .. }
+        | Rejection::UnknownSetting { .. }
+        | Rejection::InvalidSetting { .. }
+        | Rejection::UnknownVolume { .. }
+        | Rejection::StorageCannotShrink { .. }
+        | Rejection::DomainUnderPlatformZone { .. }
+        | Rejection::PodSecurityForbids { .. }
+        | Rejection::SecretMissing { .. }
+        | Rejection::NoDatabaseImage { .. } => {}
+    }
+}

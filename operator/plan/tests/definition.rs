@@ -1,0 +1,356 @@
+//! What is wrong with a definition, and where.
+
+use crds::{
+    AppDefinitionSpec,
+    app_definition::{Admin, Engine, EnvVar, Setting, SsoProtocol, When},
+};
+use plan::definition::problems;
+
+use crate::support::{catalogue, world};
+
+/// WordPress with one thing changed.
+fn after(edit: impl FnOnce(&mut AppDefinitionSpec)) -> Vec<String> {
+    let spec = world("wordpress").change(edit).definition.unwrap().spec;
+    problems(&spec).iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn one_problem(edit: impl FnOnce(&mut AppDefinitionSpec), told: &str) {
+    assert_eq!(after(edit), [told]);
+}
+
+fn text(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        secret: None,
+    }
+}
+
+fn from_secret(name: &str, secret: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        secret: Some(secret.to_owned()),
+    }
+}
+
+#[test]
+fn every_definition_of_the_catalogue_is_sound() {
+    let catalogue = catalogue();
+    assert!(!catalogue.is_empty());
+    for (app, definition) in catalogue {
+        assert_eq!(problems(&definition.spec), [], "{app}");
+    }
+}
+
+#[test]
+fn a_version_that_upgrades_from_itself_is_told() {
+    one_problem(
+        |spec| spec.versions[0].upgradable_from.push("6.8".to_owned()),
+        "versions[0].upgradableFrom[1]: 6.8 cannot be upgraded to itself; remove it",
+    );
+}
+
+#[test]
+fn a_version_that_left_the_list_may_still_be_upgraded_from() {
+    let found = after(|spec| spec.versions[0].upgradable_from.push("5.9".to_owned()));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn an_image_that_is_none_is_told_with_its_index() {
+    for image in [
+        "wordpress",
+        "registry.example:5000/wordpress",
+        "wordpress:",
+        "wordpress:a b",
+        "a//b:1",
+        "Wordpress:1",
+        "wordpress@sha256:abc",
+        "https://registry.example/wordpress:1",
+        "wordpress:1\n",
+    ] {
+        let found = after(|spec| spec.versions[1].image = image.to_owned());
+        assert_eq!(found.len(), 1, "{image}: {found:?}");
+        assert!(found[0].starts_with("versions[1].image: "), "{found:?}");
+    }
+    let digest = format!("wordpress@sha256:{}", "0a".repeat(32));
+    for image in [
+        "wordpress:6.8",
+        "registry.example:5000/a/b_c/word-press:6.8-1",
+        &digest,
+    ] {
+        let found = after(|spec| spec.versions[1].image = image.to_owned());
+        assert_eq!(found, Vec::<String>::new(), "{image}");
+    }
+}
+
+#[test]
+fn a_setting_whose_pattern_is_none_is_told() {
+    let found = after(|spec| spec.settings[1].pattern = Some("(".to_owned()));
+    assert!(
+        found[0].starts_with("settings[1].pattern: \"(\" is no regular expression: "),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_pattern_that_would_take_all_memory_is_no_pattern() {
+    let found = after(|spec| spec.settings[1].pattern = Some("(a{1000}){1000}".to_owned()));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_default_that_breaks_the_settings_own_pattern_is_told() {
+    one_problem(
+        |spec| spec.settings[1].default = "deutsch".to_owned(),
+        "settings[1].default: \"deutsch\" does not match the setting's own pattern \
+         ^[a-z]{2,3}(_[A-Z]{2})?$",
+    );
+}
+
+#[test]
+fn a_template_that_is_never_closed_is_told() {
+    one_problem(
+        |spec| spec.env[0].value = Some("${instance.url".to_owned()),
+        "env[0].value: WORDPRESS_URL: \"${instance.url\" is never closed by \"}\"",
+    );
+}
+
+#[test]
+fn a_template_of_an_unknown_name_is_told() {
+    one_problem(
+        |spec| spec.env[1].value = Some("a ${instance.nmae} b".to_owned()),
+        "env[1].value: WORDPRESS_SERVICE: \"${instance.nmae}\" stands for nothing",
+    );
+    one_problem(
+        |spec| spec.env[2].value = Some("${settings.titel}".to_owned()),
+        "env[2].value: WORDPRESS_TITLE: \"${settings.titel}\": there is no entry \"titel\" in \
+         settings",
+    );
+}
+
+#[test]
+fn an_environment_that_refers_to_no_database_is_told_wherever_it_does() {
+    let found = after(|spec| {
+        spec.database.engine = Engine::None;
+        spec.env = vec![
+            text("HOST", "${database.host}"),
+            from_secret("PASSWORD", "database-password"),
+        ];
+    });
+    assert_eq!(
+        found,
+        [
+            "env[0].value: HOST: \"${database.host}\": there is no database: database.engine is \
+             none",
+            "env[1].secret: PASSWORD: there is no database: database.engine is none",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_that_is_not_listed_is_told_where_it_is_used() {
+    let found = after(|spec| {
+        spec.env.push(from_secret("KEY", "key"));
+        spec.admin = Some(Admin {
+            user: "admin".to_owned(),
+            password_secret: Some("pasword".to_owned()),
+            path: None,
+        });
+    });
+    assert_eq!(
+        found,
+        [
+            "env[14].secret: KEY: there is no entry \"key\" in secrets",
+            "admin.passwordSecret: there is no entry \"pasword\" in secrets",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_without_value_or_with_two_is_told() {
+    one_problem(
+        |spec| spec.env[0].value = None,
+        "env[0]: WORDPRESS_URL: give it exactly one of value and secret",
+    );
+    one_problem(
+        |spec| spec.env[0].secret = Some("salt".to_owned()),
+        "env[0]: WORDPRESS_URL: give it exactly one of value and secret",
+    );
+}
+
+#[test]
+fn names_that_occur_twice_are_told_with_both_places() {
+    one_problem(
+        |spec| {
+            let same = spec.sizes[1].clone();
+            spec.sizes.push(same);
+        },
+        "sizes[3].name: \"medium\" is the name of sizes[1] already; choose another",
+    );
+    one_problem(
+        |spec| {
+            spec.settings.push(Setting {
+                pattern: None,
+                ..spec.settings[0].clone()
+            });
+        },
+        "settings[3].name: \"title\" is the name of settings[0] already; choose another",
+    );
+}
+
+#[test]
+fn names_that_the_platform_uses_are_told() {
+    one_problem(
+        |spec| spec.volumes[0].name = "scratch-0".to_owned(),
+        "volumes[0].name: \"scratch-0\" is reserved for security.writablePaths; choose another",
+    );
+    one_problem(
+        |spec| spec.volumes[0].name = "database".to_owned(),
+        "volumes[0].name: \"database\" is reserved for the database's own volume; choose another",
+    );
+    one_problem(
+        |spec| spec.jobs[2].name = "to-6-8".to_owned(),
+        "jobs[2].name: \"to-6-8\" is reserved for upgrades to a version; choose another",
+    );
+    for name in ["database", "database-password", "identity"] {
+        let found = after(|spec| {
+            let mut secret = spec.secrets[0].clone();
+            secret.name = name.to_owned();
+            spec.secrets.push(secret);
+        });
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
+
+#[test]
+fn a_size_that_says_nothing_about_the_database_is_told() {
+    one_problem(
+        |spec| spec.sizes[2].database = None,
+        "sizes[2].database: size large does not say what the database may use",
+    );
+}
+
+#[test]
+fn a_request_above_its_limit_is_told_and_quantities_are_compared_by_value() {
+    one_problem(
+        |spec| spec.sizes[0].requests.memory = "513Mi".to_owned(),
+        "sizes[0].requests.memory: 513Mi is more than the limit of 512Mi",
+    );
+    one_problem(
+        |spec| spec.sizes[1].database.as_mut().unwrap().requests.cpu = "1001m".to_owned(),
+        "sizes[1].database.requests.cpu: 1001m is more than the limit of 1",
+    );
+    assert!(after(|spec| spec.sizes[0].requests.cpu = "1000m".to_owned()).is_empty());
+    one_problem(
+        |spec| {
+            spec.sizes[0].requests.cpu = "0".to_owned();
+            spec.sizes[0].limits.cpu = "0m".to_owned();
+        },
+        "sizes[0].limits.cpu: 0m is nothing at all",
+    );
+}
+
+#[test]
+fn a_volume_without_a_unit_is_told() {
+    one_problem(
+        |spec| spec.volumes[0].size = "10".to_owned(),
+        "volumes[0].size: \"10\" is less than 1Mi; give the unit too, such as 10Gi",
+    );
+    one_problem(
+        |spec| spec.database.size = "0Gi".to_owned(),
+        "database.size: \"0Gi\" is less than 1Mi; give the unit too, such as 10Gi",
+    );
+}
+
+#[test]
+fn a_database_without_a_version_is_told() {
+    one_problem(
+        |spec| spec.database.version = None,
+        "database.version: say which version of the engine the app wants",
+    );
+}
+
+#[test]
+fn a_folder_that_is_mounted_twice_is_told_with_both_places() {
+    one_problem(
+        |spec| {
+            spec.security
+                .writable_paths
+                .push("/var/lib/wordpress".to_owned())
+        },
+        "security.writablePaths[2]: /var/lib/wordpress is mounted by volumes[0].path already",
+    );
+    one_problem(
+        |spec| spec.security.writable_paths.push("/tmp".to_owned()),
+        "security.writablePaths[2]: /tmp is mounted by security.writablePaths[0] already",
+    );
+}
+
+#[test]
+fn a_path_that_is_not_plain_or_belongs_to_the_kernel_is_told() {
+    for path in ["/a/", "/a//b", "/a/../b", "/./a", "a", "/"] {
+        let found = after(|spec| spec.volumes[0].path = path.to_owned());
+        assert_eq!(found.len(), 1, "{path}: {found:?}");
+        assert!(found[0].starts_with("volumes[0].path: "), "{found:?}");
+    }
+    one_problem(
+        |spec| spec.security.writable_paths[0] = "/proc/x".to_owned(),
+        "security.writablePaths[0]: /proc belongs to the kernel; choose another folder",
+    );
+}
+
+#[test]
+fn root_and_low_ports_need_their_exceptions() {
+    use crds::app_definition::SecurityException::{BindLowPorts, RootUser};
+    one_problem(
+        |spec| spec.security.run_as_user = 0,
+        "security.runAsUser: 0 is root; choose another user, or add RootUser to \
+         security.exceptions",
+    );
+    one_problem(
+        |spec| spec.port.number = 80,
+        "port.number: 80 is below 1024; choose another, or add BindLowPorts to \
+         security.exceptions",
+    );
+    assert!(
+        after(|spec| {
+            spec.security.run_as_user = 0;
+            spec.port.number = 80;
+            spec.security.exceptions = vec![BindLowPorts, RootUser];
+        })
+        .is_empty()
+    );
+}
+
+#[test]
+fn a_schedule_belongs_to_periodic_jobs_and_must_be_one() {
+    one_problem(
+        |spec| spec.jobs[2].schedule = None,
+        "jobs[2].schedule: job cron is periodic; say when it runs",
+    );
+    one_problem(
+        |spec| spec.jobs[0].schedule = Some("@daily".to_owned()),
+        "jobs[0].schedule: job install is not periodic; remove its schedule",
+    );
+    let found = after(|spec| spec.jobs[2].schedule = Some("99 * * * *".to_owned()));
+    assert!(found[0].starts_with("jobs[2].schedule: "), "{found:?}");
+}
+
+#[test]
+fn a_second_install_job_is_told() {
+    one_problem(
+        |spec| spec.jobs[1].when = When::Install,
+        "jobs[1].when: jobs[0] runs on this occasion already; make one of the two",
+    );
+}
+
+#[test]
+fn a_sign_in_without_a_beginning_is_told() {
+    one_problem(
+        |spec| spec.sso.protocol = SsoProtocol::Saml,
+        "sso.loginPath: say where a sign-in begins",
+    );
+}

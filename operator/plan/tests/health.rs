@@ -1,0 +1,820 @@
+//! What is said of an instance: each reason once, and what holds for all of them.
+
+use crds::condition::{self, Condition};
+use plan::{
+    Observed,
+    context::{PodSeen, WorkloadSeen},
+    health::{Refusal, Report, State, wants_log},
+};
+
+use crate::support::{
+    Instance, World, accepted, ago, instance, job_done, job_failed, job_under_way, now, pod, world,
+};
+
+fn shop() -> Instance {
+    instance("shop").of("wordpress").installed("6.8")
+}
+
+/// A WordPress that runs as wished.
+fn running() -> World {
+    world("wordpress").after(&shop())
+}
+
+/// One whose app does not answer yet.
+fn starting() -> World {
+    running().see(|seen| {
+        let workload = seen.workload.as_mut().unwrap();
+        workload.ready = 0;
+        workload.updated = 1;
+        seen.pods.push(pod("shop-1", "web"));
+    })
+}
+
+fn the_app(world: World, edit: impl FnOnce(&mut PodSeen)) -> World {
+    world.see(|seen| edit(&mut seen.pods[0]))
+}
+
+fn the_workload(world: World, edit: impl FnOnce(&mut WorkloadSeen)) -> World {
+    world.see(|seen| edit(seen.workload.as_mut().unwrap()))
+}
+
+fn the_database(world: World, edit: impl FnOnce(&mut WorkloadSeen)) -> World {
+    world.see(|seen| edit(seen.database.as_mut().unwrap()))
+}
+
+fn find<'a>(report: &'a Report, type_: &str) -> &'a Condition {
+    condition::find(&report.conditions, type_)
+        .unwrap_or_else(|| panic!("no condition {type_} in {:?}", report.conditions))
+}
+
+fn has(report: &Report, type_: &str) -> bool {
+    condition::find(&report.conditions, type_).is_some()
+}
+
+/// `Ready` and the part that it comes from say the same.
+#[track_caller]
+fn told<'a>(report: &'a Report, part: &str, reason: &str) -> &'a str {
+    let ready = find(report, condition::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", reason)
+    );
+    let part = find(report, part);
+    assert_eq!(
+        (part.status.as_str(), part.reason.as_str()),
+        ("False", reason)
+    );
+    assert_eq!(part.message, ready.message);
+    &ready.message
+}
+
+#[track_caller]
+fn stuck<'a>(report: &'a Report, part: &str, reason: &str) -> &'a str {
+    assert!(has(report, condition::STALLED), "{:?}", report.conditions);
+    assert!(!has(report, condition::RECONCILING));
+    told(report, part, reason)
+}
+
+#[track_caller]
+fn on_its_way<'a>(report: &'a Report, part: &str, reason: &str) -> &'a str {
+    assert!(
+        has(report, condition::RECONCILING),
+        "{:?}",
+        report.conditions
+    );
+    assert!(!has(report, condition::STALLED));
+    told(report, part, reason)
+}
+
+#[track_caller]
+fn says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+}
+
+// ---- it runs
+
+#[test]
+fn an_instance_that_answers_is_ready_and_says_where() {
+    let report = running().report(&shop());
+    let ready = find(&report, condition::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("True", "Running")
+    );
+    assert_eq!(
+        ready.message,
+        "wordpress 6.8 answers at https://shop-x7k2m9p4qa.apps.example"
+    );
+    let types: Vec<&str> = report.conditions.iter().map(|c| c.type_.as_str()).collect();
+    assert_eq!(
+        types,
+        [
+            "Ready",
+            "SecretsReady",
+            "StorageReady",
+            "DatabaseReady",
+            "WorkloadReady",
+            "RouteReady"
+        ]
+    );
+    assert!(report.conditions.iter().all(|c| c.status == "True"));
+    assert_eq!(report.backend.state, State::Well);
+    assert_eq!(report.look_again, None);
+}
+
+#[test]
+fn a_new_instance_says_at_once_what_it_waits_for() {
+    let report = world("wordpress").report(&instance("shop").of("wordpress"));
+    assert_eq!(report.conditions[0].type_, "Ready");
+    on_its_way(&report, condition::SECRETS_READY, "SecretBeingGenerated");
+    assert_eq!(
+        find(&report, condition::STORAGE_READY).reason,
+        "VolumeBeingMade"
+    );
+    assert_eq!(
+        find(&report, condition::DATABASE_READY).reason,
+        "DatabaseStarting"
+    );
+    assert_eq!(
+        find(&report, condition::WORKLOAD_READY).reason,
+        "Installing"
+    );
+    assert_eq!(
+        find(&report, condition::ROUTE_READY).reason,
+        "HostnameBeingClaimed"
+    );
+}
+
+#[test]
+fn an_app_without_database_and_volumes_has_no_condition_about_them() {
+    let plain = world("wordpress").change(|spec| {
+        spec.database.engine = crds::app_definition::Engine::None;
+        spec.env.clear();
+        spec.volumes.clear();
+    });
+    let report = plain.after(&shop()).report(&shop());
+    assert!(!has(&report, condition::DATABASE_READY));
+    assert!(!has(&report, condition::STORAGE_READY));
+    assert_eq!(report.conditions[0].status, "True");
+}
+
+// ---- the app's pods
+
+#[test]
+fn an_app_that_starts_is_given_until_its_deadline() {
+    let report = starting().report(&shop());
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "Starting");
+    // 180 seconds to start and 60 around it, of which 10 have passed.
+    assert_eq!(
+        message,
+        "the app is starting; it is given until 03:07:55 UTC"
+    );
+    assert_eq!(report.look_again, Some(ago(-230)));
+}
+
+#[test]
+fn an_app_that_does_not_answer_in_time_is_stuck() {
+    let late = the_app(starting(), |pod| pod.created = Some(ago(241)));
+    let report = late.report(&shop());
+    stuck(&report, condition::WORKLOAD_READY, "AppDoesNotAnswer");
+    assert_eq!(report.look_again, None);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_told_with_the_field_to_mend() {
+    for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName"] {
+        let world = the_app(starting(), |pod| {
+            pod.waiting = Some((reason.into(), "wordpress:6.9: not found".into()));
+        });
+        let report = world.report(&shop());
+        let message = stuck(&report, condition::WORKLOAD_READY, "ImageCannotBePulled");
+        says(
+            message,
+            &["shop-1", "wordpress:6.9: not found", "versions[].image"],
+        );
+    }
+}
+
+#[test]
+fn a_crash_loop_is_told_with_exit_code_and_last_line() {
+    let crashed = the_app(starting(), |pod| {
+        pod.waiting = Some(("CrashLoopBackOff".into(), "back-off 10s".into()));
+        pod.terminated = Some(("Error".into(), 3));
+        pod.restarts = 2;
+    });
+    assert!(wants_log(&crashed.observed.pods[0]));
+    let report = the_app(crashed, |pod| {
+        pod.last_log_line = Some("no such table".into())
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "CrashLooping");
+    says(
+        message,
+        &["shop-1", "exit code 3", "it said last: no such table"],
+    );
+}
+
+#[test]
+fn a_first_restart_is_no_crash_loop() {
+    let once = the_app(starting(), |pod| {
+        pod.terminated = Some(("Error".into(), 1));
+        pod.restarts = 1;
+    });
+    assert!(!wants_log(&once.observed.pods[0]));
+    on_its_way(&once.report(&shop()), condition::WORKLOAD_READY, "Starting");
+}
+
+#[test]
+fn an_app_that_ran_out_of_memory_is_told_with_its_limit() {
+    let report = the_app(starting(), |pod| {
+        pod.terminated = Some(("OOMKilled".into(), 137));
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "OutOfMemory");
+    says(message, &["512Mi", "spec.size"]);
+}
+
+#[test]
+fn a_pod_that_no_node_takes_is_told_with_the_schedulers_words() {
+    let report = the_app(starting(), |pod| {
+        pod.unschedulable = Some("0/1 nodes are available: 1 Insufficient memory.".into());
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "NoNodeFits");
+    says(message, &["1 Insufficient memory", "spec.size"]);
+}
+
+#[test]
+fn a_node_without_disk_is_told_with_a_mend_that_fits() {
+    let report = the_app(starting(), |pod| {
+        pod.unschedulable = Some(
+            "0/1 nodes are available: 1 node(s) had untolerated taint \
+             {node.kubernetes.io/disk-pressure: }."
+                .into(),
+        );
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "NoNodeFits");
+    says(message, &["disk-pressure", "free disk space"]);
+    assert!(!message.contains("size"), "{message}");
+}
+
+#[test]
+fn a_pod_that_waits_for_its_volume_is_not_stuck() {
+    let report = the_app(starting(), |pod| {
+        pod.unschedulable = Some("pod has unbound immediate PersistentVolumeClaims".into());
+    })
+    .report(&shop());
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "WaitingForVolume");
+    says(message, &["StorageClass"]);
+}
+
+#[test]
+fn an_evicted_pod_is_told_with_the_nodes_reason() {
+    let report = the_app(starting(), |pod| {
+        pod.evicted = Some("The node was low on resource: ephemeral-storage.".into());
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "Evicted");
+    says(message, &["ephemeral-storage", "free disk"]);
+}
+
+#[test]
+fn a_container_that_cannot_be_configured_or_started_is_told() {
+    for (waiting, reason) in [
+        ("CreateContainerConfigError", "ConfigurationMissing"),
+        ("CreateContainerError", "ContainerCannotStart"),
+        ("RunContainerError", "ContainerCannotStart"),
+    ] {
+        let report = the_app(starting(), |pod| {
+            pod.waiting = Some((waiting.into(), "the fact".into()));
+        })
+        .report(&shop());
+        says(
+            stuck(&report, condition::WORKLOAD_READY, reason),
+            &["the fact"],
+        );
+    }
+}
+
+#[test]
+fn trouble_of_a_pod_that_goes_away_is_nobodys_business() {
+    let report = the_app(starting(), |pod| {
+        pod.is_deleting = true;
+        pod.evicted = Some("drained".into());
+    })
+    .report(&shop());
+    on_its_way(&report, condition::WORKLOAD_READY, "Starting");
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_told_with_kubernetes_numbers() {
+    let words = "pods \"shop-1\" is forbidden: exceeded quota: tutti, requested: \
+                 requests.memory=192Mi, used: requests.memory=16Gi, limited: requests.memory=16Gi";
+    let app = the_workload(starting(), |seen| seen.failure = Some(words.into())).report(&shop());
+    let message = stuck(&app, condition::WORKLOAD_READY, "QuotaExceeded");
+    says(message, &["limited: requests.memory=16Gi", "spec.quota"]);
+    let database = the_database(starting(), |seen| seen.failure = Some(words.into()));
+    let report = database.report(&shop());
+    stuck(&report, condition::DATABASE_READY, "QuotaExceeded");
+}
+
+#[test]
+fn pods_that_the_namespace_does_not_admit_are_told() {
+    let words = "pods \"shop-1\" is forbidden: violates PodSecurity \"restricted:latest\": \
+                 runAsNonRoot != true";
+    let report = the_workload(starting(), |seen| seen.failure = Some(words.into())).report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "PodSecurityForbids");
+    says(message, &["runAsNonRoot != true", "spec.podSecurity"]);
+}
+
+#[test]
+fn pods_that_cannot_be_created_for_another_reason_are_told_in_kubernetes_words() {
+    let report = the_workload(starting(), |seen| {
+        seen.failure = Some("webhook x says no".into())
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "PodsCannotBeCreated");
+    assert_eq!(message, "webhook x says no");
+}
+
+#[test]
+fn a_rolling_update_says_how_far_it_is_and_visitors_notice_nothing() {
+    let wide = world("wordpress").change(|spec| spec.max_replicas = None);
+    let shop = shop().replicas(3);
+    let rolling = the_workload(wide.after(&shop), |seen| {
+        seen.updated = 1;
+        seen.replicas = 4;
+    });
+    let report = rolling.report(&shop);
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "RollingOut");
+    says(message, &["1 of 3 pods"]);
+    assert_eq!(report.backend.state, State::Well);
+}
+
+#[test]
+fn a_workload_whose_controller_lags_behind_is_not_taken_as_done() {
+    let report = the_workload(running(), |seen| seen.is_current = false).report(&shop());
+    on_its_way(&report, condition::WORKLOAD_READY, "RollingOut");
+}
+
+// ---- the database
+
+#[test]
+fn a_database_that_starts_is_given_until_its_deadline() {
+    let world = the_database(running(), |seen| seen.ready = 0)
+        .see(|seen| seen.pods.push(pod("shop-database-0", "database")));
+    let report = world.report(&shop());
+    let message = on_its_way(&report, condition::DATABASE_READY, "DatabaseStarting");
+    assert_eq!(
+        message,
+        "the database is starting; it is given until 03:08:55 UTC"
+    );
+    assert_eq!(report.look_again, Some(ago(-290)));
+    let late = world.see(|seen| seen.pods[0].created = Some(ago(301)));
+    stuck(
+        &late.report(&shop()),
+        condition::DATABASE_READY,
+        "DatabaseDoesNotAnswer",
+    );
+}
+
+#[test]
+fn a_databases_trouble_comes_before_the_apps_and_names_the_databases_field() {
+    let world = the_database(starting(), |seen| seen.ready = 0).see(|seen| {
+        let mut database = pod("shop-database-0", "database");
+        database.waiting = Some(("ErrImagePull".into(), "not found".into()));
+        seen.pods.push(database);
+        seen.pods[0].evicted = Some("low on memory".into());
+    });
+    let report = world.report(&shop());
+    let message = stuck(&report, condition::DATABASE_READY, "ImageCannotBePulled");
+    says(message, &["shop-database-0", "database.version"]);
+    assert_eq!(find(&report, condition::WORKLOAD_READY).reason, "Evicted");
+}
+
+#[test]
+fn a_database_out_of_memory_is_told_with_its_own_limit() {
+    let world = the_database(running(), |seen| seen.ready = 0).see(|seen| {
+        let mut database = pod("shop-database-0", "database");
+        database.terminated = Some(("OOMKilled".into(), 137));
+        seen.pods.push(database);
+    });
+    let report = world.report(&shop());
+    says(
+        stuck(&report, condition::DATABASE_READY, "OutOfMemory"),
+        &["384Mi"],
+    );
+}
+
+// ---- jobs
+
+fn with_job(instance: &Instance, name: &str, job: plan::context::JobSeen) -> World {
+    world("wordpress").after(instance).see(|seen| {
+        seen.jobs.insert(name.to_owned(), job);
+    })
+}
+
+#[test]
+fn an_installation_says_that_it_is_under_way_and_until_when() {
+    let new = instance("shop").of("wordpress");
+    let report = with_job(&new, "shop-install-6-8", job_under_way()).report(&new);
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "Installing");
+    says(message, &["shop-install-6-8", "until 03:08:55 UTC"]);
+    assert_eq!(report.backend.reason, "Starting");
+}
+
+#[test]
+fn a_failed_installation_is_told_with_the_last_line_and_how_to_try_again() {
+    let new = instance("shop").of("wordpress");
+    let world =
+        with_job(&new, "shop-install-6-8", job_failed("BackoffLimitExceeded")).see(|seen| {
+            for (name, age, line) in [
+                ("shop-install-6-8-aaaaa", 60, "first try"),
+                ("shop-install-6-8-bbbbb", 20, "second try"),
+                ("shop-cron-29-ccccc", 1, "of a periodic job"),
+            ] {
+                let mut failed = pod(name, "job");
+                failed.created = Some(ago(age));
+                failed.terminated = Some(("Error".into(), 1));
+                assert!(
+                    wants_log(&failed),
+                    "a job's pod is not restarted, it has failed"
+                );
+                failed.last_log_line = Some(line.into());
+                seen.pods.push(failed);
+            }
+        });
+    let report = world.report(&new);
+    let message = stuck(&report, condition::WORKLOAD_READY, "InstallFailed");
+    assert_eq!(
+        message,
+        "the installation failed: BackoffLimitExceeded; it said last: second try. To try again: \
+         kubectl delete job/shop-install-6-8 -n acme"
+    );
+}
+
+#[test]
+fn a_failed_upgrade_is_told_and_the_old_version_goes_on_answering() {
+    let old = instance("shop").of("wordpress").installed("6.1");
+    let report = with_job(&old, "shop-to-6-8", job_failed("DeadlineExceeded")).report(&old);
+    let message = stuck(&report, condition::WORKLOAD_READY, "UpgradeFailed");
+    says(
+        message,
+        &["the upgrade failed: DeadlineExceeded", "job/shop-to-6-8"],
+    );
+    assert_eq!(report.backend.state, State::Well);
+    let report = with_job(&old, "shop-to-6-8", job_under_way()).report(&old);
+    on_its_way(&report, condition::WORKLOAD_READY, "Upgrading");
+}
+
+#[test]
+fn an_upgrade_is_called_so_even_when_nothing_serves() {
+    let kept = world("wordpress")
+        .change(|spec| spec.versions.truncate(1))
+        .see(|seen| seen.data_version = Some("6.1".to_owned()));
+    let new = instance("shop").of("wordpress");
+    let report = kept.after(&new).report(&new);
+    on_its_way(&report, condition::WORKLOAD_READY, "Upgrading");
+}
+
+#[test]
+fn trouble_of_a_jobs_pod_is_told_before_the_job_gives_up() {
+    let new = instance("shop").of("wordpress");
+    let world = with_job(&new, "shop-install-6-8", job_under_way()).see(|seen| {
+        let mut waiting = pod("shop-install-6-8-aaaaa", "job");
+        waiting.waiting = Some(("ImagePullBackOff".into(), "not found".into()));
+        seen.pods.push(waiting);
+    });
+    let report = world.report(&new);
+    stuck(&report, condition::WORKLOAD_READY, "ImageCannotBePulled");
+}
+
+#[test]
+fn trouble_of_a_periodic_job_does_not_hold_up_an_upgrade() {
+    let old = instance("shop").of("wordpress").installed("6.1");
+    let world = with_job(&old, "shop-to-6-8", job_under_way()).see(|seen| {
+        let mut cron = pod("shop-cron-29001234-aaaaa", "job");
+        cron.terminated = Some(("OOMKilled".into(), 137));
+        seen.pods.push(cron);
+    });
+    on_its_way(&world.report(&old), condition::WORKLOAD_READY, "Upgrading");
+}
+
+#[test]
+fn a_job_that_is_done_is_spoken_of_no_more() {
+    let new = instance("shop").of("wordpress");
+    let world = world("wordpress").see(|seen| {
+        seen.jobs.insert("shop-install-6-8".into(), job_done());
+    });
+    let report = world.after(&new).report(&new);
+    assert_eq!(report.conditions[0].reason, "Running");
+}
+
+// ---- storage and hostnames
+
+#[test]
+fn a_lost_volume_is_told_with_the_mend() {
+    let world = running().see(|seen| {
+        "Lost".clone_into(&mut seen.volumes.get_mut("content").unwrap().phase);
+    });
+    let report = world.report(&shop());
+    let message = stuck(&report, condition::STORAGE_READY, "VolumeLost");
+    says(message, &["shop-content", "backup"]);
+}
+
+#[test]
+fn a_volume_that_somebody_deletes_is_told_while_there_is_time() {
+    let world = running().see(|seen| {
+        seen.volumes.get_mut("database").unwrap().is_deleting = true;
+    });
+    let report = world.report(&shop());
+    let message = stuck(&report, condition::STORAGE_READY, "VolumeBeingDeleted");
+    says(message, &["shop-database", "Back it up now"]);
+}
+
+#[test]
+fn a_volume_that_grows_says_from_where_to_where() {
+    let grown = shop().storage("content", "20Gi");
+    let report = running().report(&grown);
+    let message = on_its_way(&report, condition::STORAGE_READY, "Growing");
+    assert_eq!(message, "volume content grows from 5Gi to 20Gi");
+    // The API server writes the same size in another way.
+    let done = running().see(|seen| {
+        "20480Mi".clone_into(&mut seen.volumes.get_mut("content").unwrap().requested);
+    });
+    assert_eq!(done.report(&grown).conditions[0].reason, "Running");
+}
+
+#[test]
+fn a_volume_is_not_mistaken_for_another_whose_name_ends_like_it() {
+    let two = world("wordpress").change(|spec| {
+        let mut other = spec.volumes[0].clone();
+        other.name = "my-content".to_owned();
+        other.path = "/srv".to_owned();
+        spec.volumes.push(other);
+    });
+    let world = two.after(&shop()).see(|seen| {
+        seen.volumes.remove("my-content");
+    });
+    let report = world.report(&shop());
+    let message = on_its_way(&report, condition::STORAGE_READY, "VolumeBeingMade");
+    says(message, &["shop-my-content"]);
+}
+
+#[test]
+fn a_hostname_that_another_holds_is_told_in_the_routes_own_words() {
+    let with_domain = shop().domain("www.acme.example");
+    let world = world("wordpress").after(&with_domain).see(|seen| {
+        let taken = accepted(
+            "False",
+            "www.acme.example is held by another organization already",
+        );
+        seen.routes.insert("www.acme.example".into(), vec![taken]);
+    });
+    let report = world.report(&with_domain);
+    let message = stuck(&report, condition::ROUTE_READY, "HostnameTaken");
+    assert_eq!(
+        message,
+        "www.acme.example is held by another organization already"
+    );
+    assert_eq!(
+        report.backend.state,
+        State::Well,
+        "its other addresses answer"
+    );
+}
+
+#[test]
+fn a_hostname_that_nobody_decided_about_yet_is_being_claimed() {
+    let world = running().see(|seen| {
+        seen.routes.values_mut().for_each(Vec::clear);
+    });
+    on_its_way(
+        &world.report(&shop()),
+        condition::ROUTE_READY,
+        "HostnameBeingClaimed",
+    );
+}
+
+// ---- refusals and rejections
+
+#[test]
+fn what_the_api_server_refused_belongs_to_its_part_and_beats_what_was_seen() {
+    let refusal = Refusal {
+        part: condition::STORAGE_READY,
+        reason: "StorageCannotGrow",
+        message: "the storage class cannot".to_owned(),
+    };
+    let report = running().report_with(&shop(), &[refusal]);
+    let message = stuck(&report, condition::STORAGE_READY, "StorageCannotGrow");
+    assert_eq!(message, "the storage class cannot");
+}
+
+#[test]
+fn a_rejected_wish_says_why_and_what_runs_goes_on_answering() {
+    let report = running().report(&shop().size("huge"));
+    let ready = find(&report, condition::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "UnknownSize")
+    );
+    assert!(has(&report, condition::STALLED));
+    assert_eq!(report.backend.state, State::Well);
+    let nothing_runs = world("wordpress").report(&shop().size("huge"));
+    assert_eq!(nothing_runs.backend.reason, "UnknownSize");
+}
+
+// ---- at rest
+
+#[test]
+fn stopping_ends_in_stopped_which_is_neither_trouble_nor_under_way() {
+    let stopped = shop().stopped();
+    let report = running().report(&stopped);
+    assert!(has(&report, condition::RECONCILING));
+    assert_eq!(find(&report, condition::WORKLOAD_READY).reason, "Stopping");
+    assert_eq!(
+        find(&report, condition::DATABASE_READY).reason,
+        "DatabaseStopping"
+    );
+    assert_eq!(report.backend.reason, "Stopped");
+
+    let report = world("wordpress").after(&stopped).report(&stopped);
+    let ready = find(&report, condition::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "Stopped")
+    );
+    says(&ready.message, &["spec.stopped"]);
+    assert!(!has(&report, condition::RECONCILING));
+    assert!(!has(&report, condition::STALLED));
+    assert_eq!(report.look_again, None);
+}
+
+#[test]
+fn no_pods_on_request_is_not_called_running() {
+    let none = shop().replicas(0);
+    let report = world("wordpress").after(&none).report(&none);
+    let ready = find(&report, condition::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "ScaledToZero")
+    );
+    says(&ready.message, &["spec.replicas"]);
+    assert!(!has(&report, condition::RECONCILING));
+    assert!(!has(&report, condition::STALLED));
+    assert_eq!(report.backend.reason, "Stopped");
+}
+
+#[test]
+fn a_paused_instance_that_waits_says_for_whom() {
+    let report = starting().report(&shop().paused());
+    let ready = find(&report, condition::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "Paused")
+    );
+    says(&ready.message, &["spec.paused", "the app is starting"]);
+    assert!(!has(&report, condition::RECONCILING), "nobody works on it");
+    assert_eq!(report.backend.reason, "Paused");
+    // One that runs, runs; one that is in trouble, is.
+    assert_eq!(
+        running().report(&shop().paused()).conditions[0].status,
+        "True"
+    );
+    let evicted = the_app(starting(), |pod| pod.evicted = Some("low".into()));
+    stuck(
+        &evicted.report(&shop().paused()),
+        condition::WORKLOAD_READY,
+        "Evicted",
+    );
+}
+
+// ---- what holds for all
+
+/// Many ways to stand, each with its instance.
+fn many() -> Vec<(Instance, World)> {
+    let log = "wp-config.php: password hunter2";
+    let crashed = the_app(starting(), |pod| {
+        pod.waiting = Some(("CrashLoopBackOff".into(), String::new()));
+        pod.last_log_line = Some(log.into());
+    });
+    let new = instance("shop").of("wordpress");
+    let failed = with_job(&new, "shop-install-6-8", job_failed(log)).see(|seen| {
+        let mut failed = pod("shop-install-6-8-aaaaa", "job");
+        failed.last_log_line = Some(log.into());
+        seen.pods.push(failed);
+    });
+    let quota = the_workload(starting(), |seen| {
+        seen.failure = Some("exceeded quota: tutti".into());
+    });
+    vec![
+        (shop(), running()),
+        (shop(), starting()),
+        (shop(), crashed),
+        (new, failed),
+        (shop(), quota),
+        (shop().stopped(), running()),
+        (shop().size("huge"), world("wordpress")),
+        (shop().paused(), starting()),
+        (
+            shop(),
+            world("wordpress").see(|seen| *seen = Observed::default()),
+        ),
+    ]
+}
+
+#[test]
+fn ready_comes_first_and_every_condition_is_complete() {
+    for (instance, world) in many() {
+        let report = world.report(&instance);
+        assert_eq!(report.conditions[0].type_, condition::READY);
+        for condition in &report.conditions {
+            assert!(!condition.message.is_empty(), "{condition:?}");
+            assert!(
+                condition
+                    .reason
+                    .starts_with(|c: char| c.is_ascii_uppercase())
+                    && condition.reason.chars().all(|c| c.is_ascii_alphanumeric()),
+                "{condition:?}"
+            );
+            assert_eq!(condition.observed_generation, Some(1));
+            assert_eq!(condition.last_transition_time.0, now());
+            let same = report
+                .conditions
+                .iter()
+                .filter(|c| c.type_ == condition.type_);
+            assert_eq!(same.count(), 1, "{} twice", condition.type_);
+        }
+    }
+}
+
+#[test]
+fn kstatus_conditions_are_there_only_when_true_and_never_both() {
+    for (instance, world) in many() {
+        let report = world.report(&instance);
+        let kstatus: Vec<&Condition> = [condition::RECONCILING, condition::STALLED]
+            .iter()
+            .filter_map(|type_| condition::find(&report.conditions, type_))
+            .collect();
+        assert!(kstatus.len() <= 1, "{kstatus:?}");
+        assert!(kstatus.iter().all(|c| c.status == "True"));
+        assert!(report.conditions[0].status == "False" || kstatus.is_empty());
+    }
+}
+
+#[test]
+fn visitors_are_told_neither_log_lines_nor_names_nor_limits() {
+    for (instance, world) in many() {
+        let backend = world.report(&instance).backend;
+        for secret in ["hunter2", "shop", "acme", "quota", "Mi", "spec.", "kubectl"] {
+            assert!(!backend.message.contains(secret), "{}", backend.message);
+        }
+        assert!(
+            backend
+                .message
+                .starts_with(|c: char| c.is_ascii_uppercase())
+        );
+    }
+}
+
+#[test]
+fn a_transition_time_is_kept_while_the_status_stays() {
+    let before = starting().report(&shop());
+    let mut conditions = before.conditions;
+    for condition in &mut conditions {
+        condition.last_transition_time = condition::Time(ago(3600));
+    }
+    let remembered = shop().status(crds::AppInstanceStatus {
+        version: Some("6.8".to_owned()),
+        conditions,
+        ..crds::AppInstanceStatus::default()
+    });
+    let still = the_app(starting(), |pod| pod.evicted = Some("low".into())).report(&remembered);
+    let ready = find(&still, condition::READY);
+    assert_eq!(ready.reason, "Evicted", "another reason");
+    assert_eq!(ready.last_transition_time.0, ago(3600), "the same status");
+    let now_well = running().report(&remembered);
+    assert_eq!(
+        find(&now_well, condition::READY).last_transition_time.0,
+        now()
+    );
+    assert_eq!(
+        find(&now_well, condition::DATABASE_READY)
+            .last_transition_time
+            .0,
+        ago(3600)
+    );
+}
+
+#[test]
+fn a_deadline_at_the_end_of_time_does_not_overflow() {
+    let world = the_app(starting(), |pod| pod.created = Some(jiff::Timestamp::MAX));
+    on_its_way(
+        &world.report(&shop()),
+        condition::WORKLOAD_READY,
+        "Starting",
+    );
+}

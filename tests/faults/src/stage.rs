@@ -1,0 +1,148 @@
+//! What all tests of this binary share: one API server with our kinds and one app, a runtime, and
+//! the world that plays everybody else.
+
+use std::{net::SocketAddr, sync::OnceLock, time::Duration};
+
+use anyhow::{Context as _, Result};
+use crds::{AppDefinition, condition};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use lab::control_plane::ControlPlane;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
+use tokio::{
+    runtime::Runtime,
+    sync::{OnceCell, Semaphore, SemaphorePermit},
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    incarnation::{Incarnation, Manner},
+    world,
+};
+
+/// Runs at once: two cores are the measure, and most of a run is waiting.
+const RUNS_AT_ONCE: usize = 6;
+
+/// The API server as proxies reach it.
+pub struct Upstream {
+    pub address: SocketAddr,
+    pub host: String,
+    pub name: ServerName<'static>,
+    pub tls: TlsConnector,
+}
+
+/// What all tests share.
+pub struct Stage {
+    pub plane: &'static ControlPlane,
+    pub client: Client,
+    pub upstream: Upstream,
+    places: Semaphore,
+}
+
+impl Stage {
+    /// A place among the runs that go on at once.
+    pub async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.places.acquire().await.ok()
+    }
+}
+
+/// Runs a test on the shared runtime: connections belong to the runtime that made them.
+pub fn test<F>(story: impl FnOnce(&'static Stage) -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    static STAGE: OnceCell<Stage> = OnceCell::const_new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap_or_else(|error| panic!("no runtime: {error}"))
+    });
+    let outcome = runtime.block_on(async {
+        let stage = STAGE.get_or_try_init(build).await?;
+        story(stage).await
+    });
+    if let Err(error) = outcome {
+        panic!("{error:#}");
+    }
+}
+
+/// Whether more is wanted than a few minutes can hold.
+pub fn is_long() -> bool {
+    std::env::var_os("TUTTI_LONG").is_some()
+}
+
+async fn build() -> Result<Stage> {
+    // A second one in this process is the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Ok(filter) = std::env::var("TUTTI_LOG_FILTER") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
+    let plane = ControlPlane::shared().await?;
+    let client = plane.client().await?;
+    plane.install(&crds::all()).await?;
+    tokio::spawn(world::play(client.clone()));
+    let stage = Stage {
+        upstream: upstream(plane)?,
+        plane,
+        client,
+        places: Semaphore::new(RUNS_AT_ONCE),
+    };
+    define_app(&stage).await?;
+    Ok(stage)
+}
+
+fn upstream(plane: &ControlPlane) -> Result<Upstream> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&plane.certificate_authority)? {
+        roots.add(certificate?)?;
+    }
+    let certificates =
+        CertificateDer::pem_file_iter(&plane.admin_certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&plane.admin_key)?;
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let host = plane
+        .url
+        .strip_prefix("https://")
+        .context("an https address is wanted")?
+        .to_owned();
+    let address: SocketAddr = host.parse()?;
+    Ok(Upstream {
+        address,
+        name: ServerName::from(address.ip()),
+        host,
+        tls: TlsConnector::from(std::sync::Arc::new(config)),
+    })
+}
+
+/// The app, judged once, so that no run sees an operator write about it.
+async fn define_app(stage: &Stage) -> Result<()> {
+    let definition: AppDefinition = serde_saphyr::from_str(include_str!("../demo.yaml"))?;
+    let api: Api<AppDefinition> = Api::all(stage.client.clone());
+    api.patch(
+        "demo",
+        &PatchParams::apply("tests"),
+        &Patch::Apply(&definition),
+    )
+    .await?;
+    let _operator = Incarnation::start(stage, "nobody", &Manner::default()).await?;
+    for _ in 0..200 {
+        let found = api.get("demo").await?.status.unwrap_or_default();
+        if condition::is_true(&found.conditions, condition::READY) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the definition was not judged")
+}

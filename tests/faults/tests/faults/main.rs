@@ -1,0 +1,9 @@
+//! The operator in trouble, against a real API server.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at once")]
+
+mod crashes;
+mod quiet;
+mod rivals;
+mod watches;
+mod weather;

@@ -1,0 +1,102 @@
+//! Two operators at once (R8): without an election both work, and do everything once; with one,
+//! the second takes over when the first dies.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use faults::{
+    incarnation::{Incarnation, Manner},
+    mischief::Mischief,
+    run::{self, Ground, Life, check_end, secrets_made},
+    stage::{self, Stage},
+    stories::{Goal, Story},
+};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+
+#[test]
+fn two_operators_at_once_do_everything_once() {
+    let lives = if stage::is_long() { 20 } else { 4 };
+    stage::test(async |stage| {
+        for _ in 0..lives {
+            let _place = stage.place().await;
+            let mut life = Life::begin(stage, "rivals", &Manner::default())
+                .await?
+                .patiently(Duration::from_millis(500), Duration::from_secs(60));
+            let rival =
+                Incarnation::start(stage, &life.ground.namespace, &Manner::default()).await?;
+            for story in Story::FULL_LIFE {
+                rival.proxy.arm(Mischief::Calm);
+                let outcome = life.tell(story, Mischief::Calm).await?;
+                let clean = run::clean(stage, story).await?;
+                check_end(clean, &outcome).with_context(|| format!("{story:?}"))?;
+                let made = secrets_made(&outcome.calls) + secrets_made(&rival.proxy.calls());
+                ensure!(
+                    made == secrets_made(&clean.calls),
+                    "{made} Secrets were made in {story:?}"
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn another_leads_soon_when_a_leader_dies() {
+    stage::test(|stage| take_over(stage, 3, Duration::from_secs(8)));
+}
+
+#[test]
+fn another_leads_within_fifteen_seconds_with_the_default_lease() {
+    stage::test(|stage| take_over(stage, 10, Duration::from_secs(15)));
+}
+
+/// The leader is killed in the middle of an order.
+async fn take_over(stage: &'static Stage, seconds: u16, most: Duration) -> Result<()> {
+    let ground = Ground::new(stage, "lease");
+    let contend = async |name: &str| {
+        let manner = Manner {
+            election: Some((seconds, name.to_owned())),
+            ..Manner::default()
+        };
+        Incarnation::start(stage, &ground.namespace, &manner).await
+    };
+    // The lease is in the organization's own namespace, which must be there before.
+    let founder = Incarnation::start(stage, &ground.namespace, &Manner::default()).await?;
+    ground.found(&founder).await?;
+    founder.kill();
+
+    let first = contend("first").await?;
+    let leases: Api<Lease> = Api::namespaced(stage.client.clone(), &ground.namespace);
+    while holder(&leases).await?.as_deref() != Some("first") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let second = contend("second").await?;
+    first.proxy.arm(Mischief::KillAfter(5));
+    Story::Provision.act(&ground.instances).await?;
+    while !first.is_dead() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let died = Instant::now();
+    ensure!(second.proxy.writes() == 0, "both led");
+    while second.proxy.writes() == 0 && died.elapsed() < most {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let taken = died.elapsed();
+    eprintln!("a lease of {seconds} s was taken over after {taken:?}");
+    ensure!(taken < most, "nobody took over within {most:?}");
+    ground
+        .reach_and_rest(
+            &second,
+            Goal::Running,
+            Duration::from_millis(200),
+            Duration::from_secs(30),
+        )
+        .await?;
+    Ok(())
+}
+
+async fn holder(leases: &Api<Lease>) -> Result<Option<String>> {
+    let lease = leases.get_opt(operator::leader::LEASE).await?;
+    Ok(lease.and_then(|lease| lease.spec?.holder_identity))
+}

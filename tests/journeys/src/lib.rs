@@ -1,0 +1,143 @@
+//! Stories from end to end, on the running lab with the chart installed. What they share: an
+//! organization of their own, a client that trusts the lab's authority, a browser.
+//!
+//! Each story takes the platform as it is and gives it back as it was. Those that disturb others
+//! (a gateway that restarts, an operator that is killed) have the lab to themselves meanwhile.
+
+mod browser;
+mod organization;
+mod site;
+mod wait;
+mod wordpress;
+
+pub use browser::Browser;
+pub use organization::{Organization, describe, ready};
+pub use site::{Answer, Site};
+pub use wait::{until, within};
+pub use wordpress::{Editor, PICTURE};
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use kube::{Api, Client};
+use lab::Lab;
+use tokio::{
+    process::Command,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+static QUIET: RwLock<()> = RwLock::const_new(());
+
+/// The namespace of operator and gateway.
+pub const PLATFORM: &str = "tutti-system";
+
+/// How a story holds the lab.
+enum Hold {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+/// A story on the running lab.
+pub struct Story {
+    /// The lab.
+    pub lab: Lab,
+    /// The administrator.
+    pub client: Client,
+    name: &'static str,
+    _hold: Hold,
+}
+
+impl Story {
+    /// Begins a story beside which others may run.
+    pub async fn begin(name: &'static str) -> Result<Self> {
+        let guard = QUIET.read().await;
+        Self::with(name, Hold::Shared { _guard: guard }).await
+    }
+
+    /// Begins a story that disturbs others.
+    pub async fn begin_alone(name: &'static str) -> Result<Self> {
+        let guard = QUIET.write().await;
+        Self::with(name, Hold::Alone { _guard: guard }).await
+    }
+
+    async fn with(name: &'static str, hold: Hold) -> Result<Self> {
+        let lab = Lab::discover()?;
+        let client = lab.client().await?;
+        Ok(Self {
+            lab,
+            client,
+            name,
+            _hold: hold,
+        })
+    }
+
+    /// An organization of this story's own.
+    pub async fn organization(&self) -> Result<Organization> {
+        self.organization_with(serde_json::json!({})).await
+    }
+
+    /// The same, with more in its spec, such as a quota.
+    pub async fn organization_with(&self, spec: serde_json::Value) -> Result<Organization> {
+        Organization::create(self, self.name, spec).await
+    }
+
+    /// Objects of a kind, in all namespaces or of none.
+    pub fn all<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = ()>,
+    {
+        Api::all(self.client.clone())
+    }
+
+    /// Objects of a kind in the platform's namespace.
+    pub fn platform<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), PLATFORM)
+    }
+
+    /// Visitors of a site.
+    pub fn site(&self, url: &str) -> Result<Site> {
+        Site::new(&self.lab, url)
+    }
+
+    /// Runs the lab's kubectl.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        kubectl(&self.lab, arguments).await
+    }
+}
+
+/// Runs the lab's kubectl and returns what it says.
+pub async fn kubectl(lab: &Lab, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(&lab.kubectl)
+        .arg("--kubeconfig")
+        .arg(&lab.kubeconfig)
+        .args(arguments)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("kubectl cannot be run")?;
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Where pictures of failures go.
+#[must_use]
+pub fn output_folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"),
+        PathBuf::from,
+    );
+    target.join("journeys")
+}
+
+/// Says how long something took, for those who watch with `--nocapture`.
+pub fn took(what: &str, since: std::time::Instant) {
+    println!("{what}: {:.1} s", since.elapsed().as_secs_f64());
+}

@@ -1,0 +1,501 @@
+//! A real API server for tests that need no node: etcd and kube-apiserver, and controllers if
+//! wished, as plain processes on loopback ports, ready in a few seconds. No kubelet: pods never
+//! run, and nobody but the test writes the status of workloads.
+//!
+//! One per test binary ([`ControlPlane::shared`]); each test has a namespace of its own
+//! ([`ControlPlane::namespace`]). The programs are the lab's, from the same cache. Nothing stays
+//! behind, even when the test is killed: the kernel ends the processes with their parent, and a
+//! shell that waits for the end of a pipe removes the folder.
+
+use std::{
+    fs,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use k8s_openapi::{
+    api::core::v1::Namespace,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{ApiResource, DynamicObject, GroupVersionKind, Request},
+};
+use tokio::sync::{OnceCell, oneshot};
+
+use crate::{cache::Cache, network, pki, process, programs, state::State, steps::Steps};
+
+/// A loaded machine takes several times the usual three seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// A port that was free may be taken before etcd listens on it.
+const TRIES: u32 = 3;
+/// Memory, where there is some: etcd's writes then cost no disk.
+const MEMORY: &str = "/dev/shm";
+/// What the controllers are called that act on objects alone. The others make pods and addresses.
+const CONTROLLERS: &str =
+    "garbage-collector-controller,namespace-controller,resourcequota-controller";
+
+/// An API server that runs as long as this value, or as long as the process.
+pub struct ControlPlane {
+    /// Where the API server answers.
+    pub url: String,
+    /// The authority that signed its certificate (PEM).
+    pub certificate_authority: PathBuf,
+    /// The administrator's certificate (PEM).
+    pub admin_certificate: PathBuf,
+    /// Its key (PEM).
+    pub admin_key: PathBuf,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// The lab's kubectl.
+    pub kubectl: PathBuf,
+    /// What the processes print.
+    pub logs: PathBuf,
+    keeper: Option<Keeper>,
+}
+
+/// What a control plane consists of.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    has_controllers: bool,
+    flags: Vec<String>,
+}
+
+impl Builder {
+    /// With the controllers of garbage, namespaces and quotas.
+    #[must_use]
+    pub fn controllers(mut self) -> Self {
+        self.has_controllers = true;
+        self
+    }
+
+    /// With one more flag of the API server, such as `--audit-log-path=…`.
+    #[must_use]
+    pub fn api_server_flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Errors
+    /// When a program is missing and cannot be built, or ends.
+    pub async fn start(self) -> Result<ControlPlane> {
+        let mut tries = 1;
+        loop {
+            match self.clone().start_once().await {
+                Err(error) if tries < TRIES => {
+                    eprintln!("the control plane did not start, once more: {error:#}");
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn start_once(self) -> Result<ControlPlane> {
+        let (keeper, mut plane) = Keeper::start(self).await?;
+        plane.keeper = Some(keeper);
+        plane.wait_ready().await?;
+        Ok(plane)
+    }
+}
+
+impl ControlPlane {
+    /// etcd and the API server, nothing else.
+    ///
+    /// # Errors
+    /// See [`Builder::start`].
+    pub async fn start() -> Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// To be told what more is wished.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The one of this process; the first caller starts it.
+    ///
+    /// # Errors
+    /// See [`Builder::start`].
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// How the administrator reaches it.
+    ///
+    /// # Errors
+    /// When its kubeconfig is gone.
+    pub async fn config(&self) -> Result<kube::Config> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let options = KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        // A person's proxy must not come between.
+        config.proxy_url = None;
+        Ok(config)
+    }
+
+    /// A client as the administrator. Each test needs its own: connections belong to the runtime
+    /// that made them, and every test has one.
+    ///
+    /// # Errors
+    /// When its kubeconfig is gone.
+    pub async fn client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config().await?)?)
+    }
+
+    /// Applies definitions of kinds, and waits until the kinds are served.
+    ///
+    /// # Errors
+    /// When the API server refuses one, or does not serve it.
+    pub async fn install(&self, definitions: &[CustomResourceDefinition]) -> Result<()> {
+        let client = self.client().await?;
+        let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+        let params = PatchParams::apply("tests").force();
+        for definition in definitions {
+            api.patch(&definition.name_any(), &params, &Patch::Apply(definition))
+                .await?;
+        }
+        for definition in definitions {
+            wait_served(&client, definition).await?;
+        }
+        Ok(())
+    }
+
+    /// A new namespace for one test.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn namespace(&self, client: &Client, prefix: &str) -> Result<String> {
+        let api: Api<Namespace> = Api::all(client.clone());
+        let mut namespace = Namespace::default();
+        namespace.metadata.generate_name = Some(format!("{prefix}-"));
+        let made = api.create(&PostParams::default(), &namespace).await?;
+        Ok(made.name_any())
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
+        let client = self.client().await?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            // A list of nothing in particular is a plain GET.
+            let request = Request::new("/readyz").list(&ListParams::default())?;
+            match client.request_text(request).await {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() >= end => {
+                    let log = process::tail(&self.logs.join("kube-apiserver.log"));
+                    return Err(error).context(format!("the API server is not ready: {log}"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        if let Some(Keeper { stop, thread }) = self.keeper.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn wait_served(client: &Client, definition: &CustomResourceDefinition) -> Result<()> {
+    let spec = &definition.spec;
+    let version = spec.versions.first().map(|version| version.name.as_str());
+    let kind = GroupVersionKind::gvk(&spec.group, version.unwrap_or_default(), &spec.names.kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind, &spec.names.plural);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match api.list_metadata(&ListParams::default().limit(1)).await {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= end => {
+                return Err(error).context(format!("{} is not served", spec.names.plural));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// The thread that the processes belong to. The kernel ends a process when the *thread* that
+/// started it ends, so that no thread of a test may be the one.
+struct Keeper {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    async fn start(builder: Builder) -> Result<(Self, ControlPlane)> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("control-plane".to_owned())
+            .spawn(move || match Processes::start(&builder) {
+                Ok((processes, plane)) => {
+                    let _ = tell.send(Ok(plane));
+                    // Nothing is ever sent: it ends when the sender is dropped.
+                    let _ = stopped.recv();
+                    drop(processes);
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            })?;
+        let plane = told.await.context("the control plane's thread broke")??;
+        Ok((Self { stop, thread }, plane))
+    }
+}
+
+/// The processes in the order in which they were started, and their folder.
+struct Processes {
+    children: Vec<(&'static str, Child)>,
+    bin: State,
+    folder: PathBuf,
+    /// Held open: its end tells the shell to remove the folder.
+    janitor: Option<(Child, ChildStdin)>,
+}
+
+impl Processes {
+    fn start(builder: &Builder) -> Result<(Self, ControlPlane)> {
+        let bin = provide_programs()?;
+        let folder = make_folder()?;
+        let mut processes = Self {
+            children: Vec::new(),
+            bin,
+            janitor: Some(start_janitor(&folder)?),
+            folder,
+        };
+        let plane = processes.start_all(builder)?;
+        Ok((processes, plane))
+    }
+
+    fn start_all(&mut self, builder: &Builder) -> Result<ControlPlane> {
+        let state = State::at(&self.folder);
+        pki::provide(&state, 0)?;
+        let [etcd, peers, api] = free_ports()?;
+        let url = format!("https://127.0.0.1:{api}");
+        // The file names the API server of a lab's node.
+        let kubeconfig = state.kubeconfig();
+        let text = fs::read_to_string(&kubeconfig)?.replace(&network::api_server_url(0), &url);
+        fs::write(&kubeconfig, text)?;
+
+        self.spawn("etcd", &etcd_flags(&state, etcd, peers))?;
+        self.wait_port("etcd", etcd)?;
+        let mut flags = api_server_flags(&state, etcd, api);
+        flags.extend(builder.flags.iter().cloned());
+        self.spawn("kube-apiserver", &flags)?;
+        self.wait_port("kube-apiserver", api)?;
+        if builder.has_controllers {
+            self.spawn("kube-controller-manager", &controller_flags(&kubeconfig))?;
+        }
+        Ok(ControlPlane {
+            url,
+            certificate_authority: state.path("pki/ca.crt"),
+            admin_certificate: state.path("pki/admin.crt"),
+            admin_key: state.path("pki/admin.key"),
+            kubeconfig,
+            kubectl: self.bin.program("kubectl"),
+            logs: state.path("logs"),
+            keeper: None,
+        })
+    }
+
+    fn spawn(&mut self, name: &'static str, flags: &[String]) -> Result<()> {
+        let log = self.log(name);
+        fs::create_dir_all(self.folder.join("logs"))?;
+        let file = fs::File::create(&log)?;
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(self.bin.program(name))
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {name} (setpriv is of util-linux)"))?;
+        self.children.push((name, child));
+        Ok(())
+    }
+
+    fn wait_port(&mut self, name: &'static str, port: u16) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            let log = self.log(name);
+            let child = self.children.iter_mut().find(|(known, _)| *known == name);
+            if let Some((_, child)) = child
+                && let Some(status) = child.try_wait()?
+            {
+                bail!("{name} ended ({status}): {}", process::tail(&log));
+            }
+            if Instant::now() >= end {
+                bail!("{name} does not listen: {}", process::tail(&log));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{name}.log"))
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        // Killed and not asked: nothing of it is kept. The last one started first, so that none
+        // complains about the loss of another.
+        for (_, child) in self.children.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Some((mut janitor, pipe)) = self.janitor.take() {
+            drop(pipe);
+            let _ = janitor.wait();
+        }
+    }
+}
+
+/// The folder of links to the lab's programs; builds those that the cache does not hold.
+fn provide_programs() -> Result<State> {
+    let cache = Cache::from_environment();
+    let bin = State::at(cache.entry("control-plane"));
+    // Two test binaries must not build the same at once.
+    let _lock = bin.lock()?;
+    Steps::new().step("programs of the control plane", |step| {
+        programs::provide(&cache, &bin, step)
+    })?;
+    Ok(bin)
+}
+
+fn make_folder() -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("tutti-control-plane-{}-{count}", std::process::id());
+    let places = [PathBuf::from(MEMORY), std::env::temp_dir()];
+    places
+        .iter()
+        .map(|place| place.join(&name))
+        .find(|folder| fs::create_dir(folder).is_ok())
+        .ok_or_else(|| anyhow!("no folder can be made in {places:?}"))
+}
+
+/// Waits for the end of a pipe and removes the folder. In a process group of its own: what kills
+/// the tests' group does not kill it.
+fn start_janitor(folder: &Path) -> Result<(Child, ChildStdin)> {
+    const SCRIPT: &str = r#"cat; for _ in 1 2 3 4 5; do rm -rf -- "$0" && exit; sleep 0.2; done"#;
+    let mut janitor = Command::new("sh")
+        .args(["-c", SCRIPT])
+        .arg(folder)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot start sh")?;
+    let mut pipe = janitor.stdin.take().context("sh has no input")?;
+    pipe.flush()?;
+    Ok((janitor, pipe))
+}
+
+/// Ports that nobody listens on now.
+fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    // All are held until all are known: none is given twice.
+    let listeners: Vec<TcpListener> = (0..COUNT)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<Result<_, _>>()?;
+    let mut ports = [0; COUNT];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+fn etcd_flags(state: &State, clients: u16, peers: u16) -> Vec<String> {
+    vec![
+        "--name=tests".to_owned(),
+        format!("--data-dir={}", state.path("etcd").display()),
+        format!("--listen-client-urls=http://127.0.0.1:{clients}"),
+        format!("--advertise-client-urls=http://127.0.0.1:{clients}"),
+        format!("--listen-peer-urls=http://127.0.0.1:{peers}"),
+        format!("--initial-advertise-peer-urls=http://127.0.0.1:{peers}"),
+        format!("--initial-cluster=tests=http://127.0.0.1:{peers}"),
+        // A cluster of one elects itself.
+        "--heartbeat-interval=50".to_owned(),
+        "--election-timeout=250".to_owned(),
+        // Nothing outlives the process.
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+    ]
+}
+
+fn api_server_flags(state: &State, etcd: u16, port: u16) -> Vec<String> {
+    let pki = |file: &str| state.path("pki").join(file).display().to_string();
+    vec![
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        format!("--tls-cert-file={}", pki("apiserver.crt")),
+        format!("--tls-private-key-file={}", pki("apiserver.key")),
+        format!("--client-ca-file={}", pki("ca.crt")),
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+        format!("--service-account-key-file={}", pki("service-accounts.pub")),
+        format!(
+            "--service-account-signing-key-file={}",
+            pki("service-accounts.key")
+        ),
+        format!("--service-cluster-ip-range={}", network::SERVICE_RANGE),
+        "--authorization-mode=RBAC".to_owned(),
+        // Nobody makes the accounts and tokens that it asks for.
+        "--disable-admission-plugins=ServiceAccount".to_owned(),
+        "--profiling=false".to_owned(),
+    ]
+}
+
+fn controller_flags(kubeconfig: &Path) -> Vec<String> {
+    vec![
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--controllers={CONTROLLERS}"),
+        "--secure-port=0".to_owned(),
+        "--leader-elect=false".to_owned(),
+        "--profiling=false".to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_serves_while_it_is_held_and_leaves_nothing_behind() {
+        let begun = Instant::now();
+        let plane = ControlPlane::start().await.unwrap();
+        eprintln!("ready after {:?}", begun.elapsed());
+        let client = plane.client().await.unwrap();
+        assert_eq!(client.apiserver_version().await.unwrap().minor, "35");
+        let first = plane.namespace(&client, "test").await.unwrap();
+        let second = plane.namespace(&client, "test").await.unwrap();
+        assert_ne!(first, second);
+        let folder = plane.logs.parent().unwrap().to_owned();
+        assert!(folder.exists());
+        drop(plane);
+        assert!(!folder.exists());
+        assert!(client.apiserver_version().await.is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! `lab app lint`: what is wrong with an app's folder, and where, before anything is built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::catalogue;
+
+/// Checks the folders; prints every problem with its field.
+pub fn lint(folders: &[PathBuf]) -> Result<()> {
+    let mut found = 0;
+    for folder in folders {
+        let problems = problems(folder)?;
+        found += problems.len();
+        for problem in &problems {
+            println!("{}: {problem}", folder.join("app.yaml").display());
+        }
+        if problems.is_empty() {
+            println!("{}: sound", folder.display());
+        }
+    }
+    if found > 0 {
+        bail!("{found} found; mend what is named above");
+    }
+    Ok(())
+}
+
+fn problems(folder: &Path) -> Result<Vec<String>> {
+    let definition = catalogue::definition(folder)?;
+    let mut problems: Vec<String> = schema_problems(folder)?;
+    problems.extend(
+        plan::definition::problems(&definition.spec)
+            .iter()
+            .map(ToString::to_string),
+    );
+    let images = folder.join("build.yaml");
+    if images.is_file() {
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let text = std::fs::read_to_string(&images)?;
+        for version in &definition.spec.versions {
+            let prefix = format!("{name}:");
+            if let Some(tag) = version.image.strip_prefix(&prefix)
+                && !text.contains(tag)
+            {
+                problems.push(format!(
+                    "versions: image {} is not among the tags of {}",
+                    version.image,
+                    images.display()
+                ));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// What the API server would say: fields that do not exist are told by name, because serde passes
+/// over them.
+fn schema_problems(folder: &Path) -> Result<Vec<String>> {
+    use kube::CustomResourceExt as _;
+    let text = std::fs::read_to_string(folder.join("app.yaml"))?;
+    let written: serde_json::Value = serde_saphyr::from_str(&text)?;
+    let crd = serde_json::to_value(crds::AppDefinition::crd())?;
+    let schema = crd
+        .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
+        .context("the kind has no schema")?
+        .clone();
+    let mut problems = Vec::new();
+    unknown_fields(&written["spec"], &schema, "spec", &mut problems);
+    Ok(problems)
+}
+
+fn unknown_fields(
+    value: &serde_json::Value,
+    schema: &serde_json::Value,
+    path: &str,
+    problems: &mut Vec<String>,
+) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let Some(known) = schema["properties"].as_object() else {
+                return;
+            };
+            for (name, value) in fields {
+                let path = format!("{path}.{name}");
+                match known.get(name) {
+                    Some(schema) => unknown_fields(value, schema, &path, problems),
+                    None => problems.push(format!("{path}: there is no such field")),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                unknown_fields(
+                    item,
+                    &schema["items"],
+                    &format!("{path}[{index}]"),
+                    problems,
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apps() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../apps")
+    }
+
+    #[test]
+    fn the_catalogue_is_sound() {
+        for app in ["wordpress", "mediawiki"] {
+            assert_eq!(
+                problems(&apps().join(app)).unwrap(),
+                Vec::<String>::new(),
+                "{app}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_that_does_not_exist_is_named_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("wordpress");
+        std::fs::create_dir(&app).unwrap();
+        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        std::fs::write(
+            app.join("app.yaml"),
+            text.replace("startupSeconds", "startSeconds"),
+        )
+        .unwrap();
+        assert_eq!(
+            problems(&app).unwrap(),
+            ["spec.health.startSeconds: there is no such field"]
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! Where Tutti is installed: which cluster, which registry, which tools.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bollard::Docker;
+
+use crate::{Lab, docker};
+
+/// What a person chose on the command line.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Choice {
+    /// A context of your kubeconfig instead of the lab.
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Host and path of a registry that you can push to and the cluster pulls from, such as
+    /// registry.example.com/tutti. The lab has its own.
+    #[arg(long)]
+    pub registry: Option<String>,
+}
+
+/// A cluster to install on.
+pub struct Target {
+    /// The lab, when it is the lab.
+    pub lab: Option<Lab>,
+    context: Option<String>,
+    /// Host and path of images, as nodes pull them.
+    pub registry: String,
+    kubectl: PathBuf,
+    helm: PathBuf,
+}
+
+impl Target {
+    /// The cluster that was chosen; the lab when none was.
+    pub fn of(choice: &Choice) -> Result<Self> {
+        let Some(context) = &choice.context else {
+            ensure!(
+                choice.registry.is_none(),
+                "--registry belongs to --context: the lab has a registry of its own"
+            );
+            let lab = Lab::discover()?;
+            return Ok(Self {
+                context: None,
+                registry: format!("{}/tutti", lab.registry),
+                kubectl: lab.kubectl.clone(),
+                helm: lab.helm.clone(),
+                lab: Some(lab),
+            });
+        };
+        let registry = choice.registry.clone().context(
+            "--registry is missing: host and path of a registry that you can push to and the \
+             cluster pulls from, such as REGISTRY=registry.example.com/tutti",
+        )?;
+        ensure!(
+            registry.contains('/') && !registry.contains("://"),
+            "--registry {registry}: write host and path without a scheme, such as \
+             registry.example.com/tutti"
+        );
+        Ok(Self {
+            lab: None,
+            context: Some(context.clone()),
+            registry: registry.trim_end_matches('/').to_owned(),
+            kubectl: on_path("kubectl")?,
+            helm: on_path("helm")?,
+        })
+    }
+
+    /// The context of the kubeconfig, unless it is the lab.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    /// A client of the cluster.
+    pub async fn client(&self) -> Result<kube::Client> {
+        if let Some(lab) = &self.lab {
+            return lab.client().await;
+        }
+        let options = kube::config::KubeConfigOptions {
+            context: self.context.clone(),
+            ..kube::config::KubeConfigOptions::default()
+        };
+        let config = kube::Config::from_kubeconfig(&options).await.context(
+            "the kubeconfig has no such context; `kubectl config get-contexts` lists them",
+        )?;
+        Ok(kube::Client::try_from(config)?)
+    }
+
+    /// The dockerd that builds images.
+    pub async fn docker(&self) -> Result<Docker> {
+        match &self.lab {
+            Some(lab) => docker::connect(&lab.state).await,
+            None => Docker::connect_with_defaults()
+                .context("no docker to build images with; start one or set DOCKER_HOST")?
+                .negotiate_version()
+                .await
+                .context("docker does not answer; start it or set DOCKER_HOST"),
+        }
+    }
+
+    /// kubectl for this cluster.
+    #[must_use]
+    pub fn kubectl(&self) -> Command {
+        let mut command = self.with_kubeconfig(&self.kubectl);
+        if let Some(context) = &self.context {
+            command.arg("--context").arg(context);
+        }
+        command
+    }
+
+    /// helm for this cluster.
+    #[must_use]
+    pub fn helm(&self) -> Command {
+        let mut command = self.with_kubeconfig(&self.helm);
+        if let Some(context) = &self.context {
+            command.arg("--kube-context").arg(context);
+        }
+        command
+    }
+
+    fn with_kubeconfig(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let Some(lab) = &self.lab {
+            command.env("KUBECONFIG", &lab.kubeconfig);
+        }
+        command
+    }
+}
+
+fn on_path(program: &str) -> Result<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders)
+        .map(|f| f.join(program))
+        .find(|f| f.is_file());
+    found.with_context(|| format!("{program} is not on PATH; install it"))
+}
+
+/// Runs a command to its end; its words become the error when it fails.
+pub fn run(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {program}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let arguments: Vec<_> = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    bail!(
+        "{program} {} failed:\n{}{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
