@@ -69,8 +69,9 @@ lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, ge
 fmt: tools ## Format the code
 	cargo fmt --all
 
-bench: up ## Measure, as docs/benchmarks.md says
-	lines=$$($(LAB) env) && eval "$$lines" && $(LAB) bench
+bench: lab ## Measure, as docs/benchmarks.md says; ONLY=provision|crowd|restart|traffic for one
+	cargo build --release --package operator --package gateway --package bench
+	$(TARGET)/release/bench $(ONLY)
 
 generate: OUT ?= .
 generate: tools $(HELM) ## Write generated files anew: CRDs, the operator's roles, rendered charts

@@ -79,6 +79,19 @@ impl Failure {
     }
 }
 
+/// An object of that name is somebody else's.
+#[must_use]
+pub fn name_taken(part: &'static str, kind: &str, name: &str, whose: &str) -> Refusal {
+    Refusal {
+        part,
+        reason: "NameTaken",
+        message: format!(
+            "{kind} {name} exists already and {whose}; rename or delete it, or give the instance \
+             another name"
+        ),
+    }
+}
+
 /// A failure that lasts, as it is told on the object: what could not be done, and that it is tried
 /// again.
 #[must_use]
@@ -133,13 +146,7 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
             ),
         )
     } else if status.code == 409 && status.reason == "Conflict" && message.contains("conflict") {
-        (
-            "NameTaken",
-            format!(
-                "{kind} {name} exists already and is not this instance's; rename or delete it, or \
-                 give the instance another name"
-            ),
-        )
+        return Some(name_taken(part, kind, name, "is not this instance's"));
     } else if status.code == 422 {
         (
             "ObjectRefused",

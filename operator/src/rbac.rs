@@ -62,9 +62,15 @@ const CLUSTER: &[Line] = &[
     ),
     (
         "",
-        &["services", "serviceaccounts"],
+        &["services"],
         &["list", "watch", "create", "patch", "delete"],
-        "children of instances",
+        "names of apps and databases",
+    ),
+    (
+        "",
+        &["serviceaccounts"],
+        &["list", "watch", "create", "patch"],
+        "identities of pods; they go with their instances",
     ),
     (
         "",
@@ -107,8 +113,8 @@ const CLUSTER: &[Line] = &[
     (
         "apps",
         &["deployments"],
-        &["list", "watch", "create", "patch", "delete"],
-        "apps",
+        &["list", "watch", "create", "patch"],
+        "apps; they go with their instances",
     ),
     (
         "apps",

@@ -56,10 +56,18 @@ pub enum Kind {
 
 impl Kind {
     /// Whether one that is not planned is deleted. Never a volume or a Secret: they hold what
-    /// cannot be made again. Pods belong to their controllers.
+    /// cannot be made again. Never the app itself, which is always planned in the end. Pods belong
+    /// to their controllers.
     #[must_use]
     pub fn is_pruned(self) -> bool {
-        !matches!(self, Self::PersistentVolumeClaim | Self::Secret | Self::Pod)
+        !matches!(
+            self,
+            Self::PersistentVolumeClaim
+                | Self::Secret
+                | Self::Pod
+                | Self::Deployment
+                | Self::ServiceAccount
+        )
     }
 }
 
@@ -80,6 +88,8 @@ pub struct Applied {
     pub verified_touch: Option<u64>,
     /// It is going away.
     pub is_deleting: bool,
+    /// UID of the object that it belongs to, where it goes with it.
+    pub owner: Option<String>,
 }
 
 impl Applied {
@@ -124,6 +134,11 @@ impl Applied {
             foreign_is_newer: foreign.is_some_and(|theirs| ours.is_none_or(|ours| theirs >= ours)),
             verified_touch: None,
             is_deleting: metadata.deletion_timestamp.is_some(),
+            owner: metadata
+                .owner_references
+                .as_ref()
+                .and_then(|owners| owners.iter().find(|owner| owner.controller == Some(true)))
+                .map(|owner| owner.uid.clone()),
         }
     }
 

@@ -85,6 +85,20 @@ impl Cache {
         children.get(key).cloned().unwrap_or_default()
     }
 
+    /// Another instance that has a child of this kind and name: `a` with a volume `b-c` and `a-b`
+    /// with a volume `c` both want the claim `a-b-c`.
+    #[must_use]
+    pub fn other_owner(&self, key: &InstanceKey, kind: Kind, name: &str) -> Option<InstanceKey> {
+        let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = (kind, name.to_owned());
+        children
+            .iter()
+            .find(|(other, siblings)| {
+                *other != key && other.namespace == key.namespace && siblings.contains_key(&slot)
+            })
+            .map(|(other, _)| other.clone())
+    }
+
     /// Takes note of a child, unless something newer is known. Returns whether anything changed.
     pub fn note(&self, key: &InstanceKey, kind: Kind, name: &str, mut child: Child) -> bool {
         let mut children = self

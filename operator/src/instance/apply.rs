@@ -2,7 +2,10 @@
 //! need, then what makes pods. A write that the API server refuses for good is told on the object;
 //! the others go on.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crds::{condition, labels};
 use futures_util::future::join_all;
@@ -25,7 +28,7 @@ use crate::{
         Child, Children, InstanceKey, Kind, Seen,
         child::{Applied, Digest},
     },
-    failure::{Failure, refusal},
+    failure::{Failure, name_taken, refusal},
 };
 
 /// What became of the writes.
@@ -35,6 +38,8 @@ pub struct Outcome {
     pub refusals: Vec<Refusal>,
     /// The first that time may fix.
     pub failure: Option<Failure>,
+    /// Something was written: trying again soon may bring the rest.
+    pub made_progress: bool,
     /// Jobs that are done are left until status says what came of them.
     pub keeps_jobs: bool,
 }
@@ -83,10 +88,13 @@ pub async fn apply(
         version,
         memory_limit: _,
     } = desired;
+    let owner = account.owner_references().first();
     let writer = Writer {
         operator,
         key,
+        uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
         children,
+        has_written: AtomicBool::new(false),
     };
     let mut planned: BTreeSet<(Kind, String)> = BTreeSet::new();
     macro_rules! plan {
@@ -108,7 +116,10 @@ pub async fn apply(
     // until status says so, or an upgrade would run twice.
     let is_told = installed == version.as_deref();
     let mut outcome = Outcome {
-        keeps_jobs: !is_told && writer.leftover(&planned).any(|(kind, ..)| kind == Kind::Job),
+        keeps_jobs: !is_told
+            && writer
+                .leftover(&planned)
+                .any(|(kind, ..)| kind == Kind::Job),
         ..Outcome::default()
     };
     let (made, account, claims, policies, services, routes) =
@@ -138,6 +149,7 @@ pub async fn apply(
         .chain(routes)
         .for_each(|result| outcome.add(result));
     if outcome.failure.is_some() {
+        outcome.made_progress = writer.has_written.into_inner();
         return outcome;
     }
 
@@ -167,13 +179,17 @@ pub async fn apply(
         .chain(budgets)
         .chain(pruned)
         .for_each(|result| outcome.add(result));
+    outcome.made_progress = writer.has_written.into_inner();
     outcome
 }
 
 struct Writer<'a> {
     operator: &'a Instances,
     key: &'a InstanceKey,
+    /// UID of the instance.
+    uid: String,
     children: &'a Children,
+    has_written: AtomicBool,
 }
 
 impl Writer<'_> {
@@ -197,7 +213,7 @@ impl Writer<'_> {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let Some((name, params, body)) = self.patch(kind, object) else {
+        let Some((name, params, body)) = self.patch(kind, part, object)? else {
             return Ok(());
         };
         let answer = self
@@ -223,7 +239,7 @@ impl Writer<'_> {
             + std::fmt::Debug
             + Digest,
     {
-        let Some((name, params, body)) = self.patch(kind, object) else {
+        let Some((name, params, body)) = self.patch(kind, part, object)? else {
             return Ok(());
         };
         match self
@@ -240,7 +256,12 @@ impl Writer<'_> {
     }
 
     /// The request that makes an object as planned; `None` when it is.
-    fn patch<K>(&self, kind: Kind, object: &K) -> Option<(String, PatchParams, serde_json::Value)>
+    fn patch<K>(
+        &self,
+        kind: Kind,
+        part: &'static str,
+        object: &K,
+    ) -> Result<Option<(String, PatchParams, serde_json::Value)>, Trouble>
     where
         K: Resource<DynamicType = ()> + Serialize,
     {
@@ -248,7 +269,17 @@ impl Writer<'_> {
         let digest = digest::of(object);
         let known = self.known(kind, &name);
         if known.is_some_and(|child| child.is_as_planned(&digest)) {
-            return None;
+            return Ok(None);
+        }
+        if known.is_none()
+            && let Some(other) = self.operator.cache.other_owner(self.key, kind, &name)
+        {
+            return Err(Trouble::Refused(name_taken(
+                part,
+                &format!("{kind:?}"),
+                &name,
+                &format!("belongs to instance {}", other.name),
+            )));
         }
         // k8s-openapi's objects have string keys only: writing them as JSON cannot fail.
         let mut body = serde_json::to_value(object).unwrap_or_default();
@@ -261,11 +292,12 @@ impl Writer<'_> {
         } else {
             params
         };
-        Some((name, params, body))
+        Ok(Some((name, params, body)))
     }
 
     fn wrote(&self, kind: Kind, name: &str, metadata: &ObjectMeta, seen: Seen) {
         let applied = Applied::verified(metadata);
+        self.has_written.store(true, Ordering::Relaxed);
         self.operator
             .cache
             .note(self.key, kind, name, Child { applied, seen });
@@ -323,14 +355,12 @@ impl Writer<'_> {
             self.wrote(Kind::Secret, name, &found.metadata, Seen::Secret { host });
             return Ok(());
         }
-        Err(Trouble::Refused(Refusal {
-            part: condition::SECRETS_READY,
-            reason: "NameTaken",
-            message: format!(
-                "Secret {name} exists already and is not this instance's; rename or delete it, or \
-                 give the instance another name"
-            ),
-        }))
+        Err(Trouble::Refused(name_taken(
+            condition::SECRETS_READY,
+            "Secret",
+            name,
+            "is not this instance's",
+        )))
     }
 
     /// Jobs cannot be changed. One that failed and would be different now is made anew.
@@ -342,6 +372,11 @@ impl Writer<'_> {
                     .await
             }
             Some(child) => {
+                // Of an earlier instance of this name, which is still going away: what it did was
+                // done for that one.
+                if child.owner.as_deref() != Some(self.uid.as_str()) && !child.is_deleting {
+                    return self.delete(Kind::Job, &name, child).await;
+                }
                 let has_failed = matches!(&child.seen, Seen::Job(seen) if seen.failed.is_some());
                 let differs = child.plan.as_deref() != Some(digest::of(job).as_str());
                 if has_failed && differs && !child.is_deleting {
@@ -376,19 +411,10 @@ impl Writer<'_> {
                 kind.is_pruned() && !child.is_deleting && !planned.contains(&(*kind, name.clone()))
             })
             // Runs of a CronJob carry our labels, and belong to it.
-            .filter(|((kind, name), _)| *kind != Kind::Job || !self.is_run_of_cron_job(name))
-            .map(|((kind, name), child)| (*kind, name.as_str(), child))
-    }
-
-    fn is_run_of_cron_job(&self, job: &str) -> bool {
-        self.children
-            .keys()
-            .filter(|(kind, _)| *kind == Kind::CronJob)
-            .any(|(_, name)| {
-                job.strip_prefix(name.as_str())
-                    .and_then(|rest| rest.strip_prefix('-'))
-                    .is_some_and(|minute| minute.chars().all(|c| c.is_ascii_digit()))
+            .filter(|((kind, _), child)| {
+                *kind != Kind::Job || child.owner.as_deref() == Some(self.uid.as_str())
             })
+            .map(|((kind, name), child)| (*kind, name.as_str(), child))
     }
 
     async fn delete(&self, kind: Kind, name: &str, child: &Child) -> Result<(), Trouble> {

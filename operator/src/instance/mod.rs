@@ -143,8 +143,9 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     }
 
     let now = Timestamp::now();
+    let uid = instance.uid().unwrap_or_default();
     let children = operator.cache.children(&key);
-    let observed = observe::observe(operator, &key, &children).await?;
+    let observed = observe::observe(operator, &key, &uid, &children).await?;
     let definition = operator
         .cache
         .definitions
@@ -170,6 +171,9 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     let (refusals, failure, keeps_jobs) = match &plan {
         Ok(desired) if !instance.spec.paused => {
             let mut outcome = apply::apply(operator, &key, &children, desired, installed).await;
+            if outcome.made_progress {
+                operator.backoff.reset(&key);
+            }
             let lasts = operator.backoff.count(&key) >= FAILURES_THAT_LAST;
             outcome
                 .refusals
@@ -180,7 +184,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     };
 
     // What was just written is in the cache already: the report speaks of it.
-    let observed = observe::refresh(operator, &key, observed);
+    let observed = observe::refresh(operator, &key, &uid, observed);
     let report = plan::health::report(instance, plan.as_ref(), &observed, &refusals, now);
     report::report(
         operator,

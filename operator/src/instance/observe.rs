@@ -16,16 +16,17 @@ use crate::{
 pub async fn observe(
     operator: &Instances,
     key: &InstanceKey,
+    uid: &str,
     children: &Children,
 ) -> Result<Observed, Failure> {
-    let mut observed = from_children(key, children);
+    let mut observed = from_children(key, uid, children);
     operator.troubles.look(operator, key, &mut observed).await;
     Ok(observed)
 }
 
 /// The same after a write, with what was found out about trouble before it.
-pub fn refresh(operator: &Instances, key: &InstanceKey, before: Observed) -> Observed {
-    let mut observed = from_children(key, &operator.cache.children(key));
+pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Observed) -> Observed {
+    let mut observed = from_children(key, uid, &operator.cache.children(key));
     for pod in &mut observed.pods {
         let known = before.pods.iter().find(|other| other.name == pod.name);
         pod.last_log_line = known.and_then(|other| other.last_log_line.clone());
@@ -36,9 +37,14 @@ pub fn refresh(operator: &Instances, key: &InstanceKey, before: Observed) -> Obs
     observed
 }
 
-fn from_children(key: &InstanceKey, children: &Children) -> Observed {
+fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed {
     let mut observed = Observed::default();
     for ((kind, name), child) in children {
+        // What belongs to an earlier instance of this name is going away, and says nothing of
+        // this one. What is kept beyond an instance has no owner.
+        if child.owner.as_deref().is_some_and(|owner| owner != uid) && *kind != Kind::Pod {
+            continue;
+        }
         match (kind, &child.seen) {
             (Kind::Secret, seen) if !child.is_deleting => {
                 if let Seen::Secret { host: Some(host) } = seen {

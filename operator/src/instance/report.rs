@@ -64,6 +64,8 @@ fn status(
             .cloned(),
     );
     secrets.sort();
+    // While it is paused nothing was applied, whatever is planned.
+    let installed = desired.filter(|_| !instance.spec.paused);
     AppInstanceStatus {
         observed_generation: instance.metadata.generation,
         conditions: report.conditions.clone(),
@@ -73,7 +75,7 @@ fn status(
         host: desired
             .map(|d| d.host.clone())
             .or_else(|| before.host.clone()),
-        version: desired
+        version: installed
             .and_then(|d| d.version.clone())
             .or_else(|| before.version.clone()),
         replicas: Some(

@@ -32,9 +32,9 @@ impl Written {
     /// Whether this view of an instance is older than what we wrote. Forgets what is known.
     fn is_ahead_of(&self, key: &InstanceKey, instance: &AppInstance) -> bool {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ahead = written.get(key).is_some_and(|(uid, ours)| {
-            *uid == instance.uid() && *ours > version(instance.meta())
-        });
+        let is_ahead = written
+            .get(key)
+            .is_some_and(|(uid, ours)| *uid == instance.uid() && *ours > version(instance.meta()));
         if !is_ahead {
             written.remove(key);
         }
@@ -44,10 +44,7 @@ impl Written {
 
 /// The instance as we wrote it last, or later; waits a moment for the watch to tell. `None` when it
 /// has not told, or told that the instance is gone.
-pub async fn latest(
-    operator: &Instances,
-    instance: Arc<AppInstance>,
-) -> Option<Arc<AppInstance>> {
+pub async fn latest(operator: &Instances, instance: Arc<AppInstance>) -> Option<Arc<AppInstance>> {
     let key = key_of(&instance);
     let mut view = instance;
     let mut wait = FIRST_WAIT;

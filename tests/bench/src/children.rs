@@ -113,6 +113,16 @@ fn bare(resource: &ApiResource, object: &DynamicObject) -> Result<Value> {
     Ok(value)
 }
 
+/// Those of one instance.
+#[must_use]
+pub fn of_instance(children: &[Child], name: &str) -> Vec<Child> {
+    children
+        .iter()
+        .filter(|child| child.object["metadata"]["labels"][crds::labels::INSTANCE] == name)
+        .cloned()
+        .collect()
+}
+
 /// The same children for an instance of another name.
 ///
 /// # Errors

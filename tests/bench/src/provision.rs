@@ -43,6 +43,7 @@ pub async fn run(stage: &mut Stage, folder: &Path, rounds: u32) -> Result<String
         let mut kept = Rounds::default();
         let children = ours(stage, round, &mut kept).await?;
         floor(stage, round, &children, &mut kept).await?;
+        stage.make_namespace(&format!("p1-helm-{round}")).await?;
         helm(stage, round, &children, folder, &mut kept)?;
         count = children.len();
         eprintln!("P1 round {round}: {}", serde_json::to_string(&kept)?);
@@ -159,7 +160,7 @@ fn helm(stage: &Stage, round: u32, children: &[children::Child], folder: &Path, 
     let output = Command::new(stage.plane.kubectl.with_file_name("helm"))
         .args(["install", INSTANCE])
         .arg(&chart)
-        .args(["--create-namespace", "--namespace", &format!("p1-helm-{round}")])
+        .args(["--namespace", &format!("p1-helm-{round}")])
         .env("KUBECONFIG", &stage.plane.kubeconfig)
         .env("HELM_CACHE_HOME", &home)
         .env("HELM_CONFIG_HOME", &home)

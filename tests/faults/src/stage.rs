@@ -42,6 +42,21 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// A stage on an API server: with our kinds, the app, and the world.
+    pub async fn on(plane: &'static ControlPlane) -> Result<Self> {
+        let client = plane.client().await?;
+        plane.install(&crds::all()).await?;
+        tokio::spawn(world::play(client.clone()));
+        let stage = Self {
+            upstream: upstream(plane)?,
+            plane,
+            client,
+            places: Semaphore::new(RUNS_AT_ONCE),
+        };
+        define_app(&stage).await?;
+        Ok(stage)
+    }
+
     /// A place among the runs that go on at once.
     pub async fn place(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
@@ -86,18 +101,7 @@ async fn build() -> Result<Stage> {
             .with_writer(std::io::stderr)
             .try_init();
     }
-    let plane = ControlPlane::shared().await?;
-    let client = plane.client().await?;
-    plane.install(&crds::all()).await?;
-    tokio::spawn(world::play(client.clone()));
-    let stage = Stage {
-        upstream: upstream(plane)?,
-        plane,
-        client,
-        places: Semaphore::new(RUNS_AT_ONCE),
-    };
-    define_app(&stage).await?;
-    Ok(stage)
+    Stage::on(ControlPlane::shared().await?).await
 }
 
 fn upstream(plane: &ControlPlane) -> Result<Upstream> {

@@ -35,9 +35,13 @@ impl Browser {
     /// Starts one; installs what is missing.
     pub async fn start(lab: &Lab) -> Result<Self> {
         install_missing().await?;
-        let home = tempfile::Builder::new().prefix("tutti-browser-").tempdir()?;
+        let home = tempfile::Builder::new()
+            .prefix("tutti-browser-")
+            .tempdir()?;
         trust(home.path(), &lab.certificate_authority).await?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .env("HOME", home.path())
@@ -133,7 +137,11 @@ impl Browser {
                  .then(value => done({{value}}), error => done({{error: String(error)}}));"
         );
         let answer = self.client.execute_async(&script, arguments).await?;
-        ensure!(answer["error"].is_null(), "in the page: {}", answer["error"]);
+        ensure!(
+            answer["error"].is_null(),
+            "in the page: {}",
+            answer["error"]
+        );
         Ok(answer["value"].clone())
     }
 

@@ -4,12 +4,14 @@
 //! Each story takes the platform as it is and gives it back as it was. Those that disturb others
 //! (a gateway that restarts, an operator that is killed) have the lab to themselves meanwhile.
 
+mod app;
 mod browser;
 mod organization;
 mod site;
 mod wait;
 mod wordpress;
 
+pub use app::{App, PAGE};
 pub use browser::Browser;
 pub use organization::{Organization, describe, ready};
 pub use site::{Answer, Site};
@@ -33,8 +35,12 @@ pub const PLATFORM: &str = "tutti-system";
 
 /// How a story holds the lab.
 enum Hold {
-    Shared { _guard: RwLockReadGuard<'static, ()> },
-    Alone { _guard: RwLockWriteGuard<'static, ()> },
+    Shared {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
 }
 
 /// A story on the running lab.

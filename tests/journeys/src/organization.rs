@@ -2,7 +2,6 @@
 //! however it ends; `JOURNEYS_KEEP=1` keeps that of a story that failed.
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use crds::{AppInstance, condition, labels};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret};
 use kube::{
@@ -144,7 +143,9 @@ impl Organization {
                 ready(found).is_some_and(|ready| ready.reason == reason)
             })
             .await?;
-        Ok(ready(&found).map(|ready| ready.message.clone()).unwrap_or_default())
+        Ok(ready(&found)
+            .map(|ready| ready.message.clone())
+            .unwrap_or_default())
     }
 
     /// The value of a generated Secret.
@@ -290,10 +291,4 @@ pub fn describe(instance: &AppInstance) -> String {
         );
     }
     text
-}
-
-/// Bytes as a Secret of the API server has them.
-#[must_use]
-pub fn base64(bytes: &[u8]) -> String {
-    BASE64_STANDARD.encode(bytes)
 }

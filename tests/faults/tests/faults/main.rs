@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at once")]
 
 mod crashes;
+mod deletions;
+mod edits;
+mod ownership;
 mod quiet;
 mod rivals;
 mod watches;

@@ -66,7 +66,9 @@ async fn sign_in(browser: &Browser, url: &str, password: &str) -> Result<()> {
     browser.set("#user_login", "admin").await?;
     browser.set("#user_pass", password).await?;
     browser.click("#wp-submit").await?;
-    browser.until(30, "document.querySelector('#wpadminbar') !== null").await?;
+    browser
+        .until(30, "document.querySelector('#wpadminbar') !== null")
+        .await?;
     let address = browser.address().await?;
     ensure!(
         address == format!("{url}/wp-admin/"),
@@ -80,7 +82,9 @@ async fn write_a_post_with_a_picture(browser: &Browser, url: &str) -> Result<Str
     browser.open(&uploader).await?;
     browser.fill("#async-upload", &browser.picture()?).await?;
     browser.click("#html-upload").await?;
-    browser.until(30, "location.pathname === '/wp-admin/upload.php'").await?;
+    browser
+        .until(30, "location.pathname === '/wp-admin/upload.php'")
+        .await?;
     let script = "
         const nonce = await (await fetch('/wp-admin/admin-ajax.php?action=rest-nonce')).text();
         const ask = async (path, body) => {
@@ -106,7 +110,10 @@ async fn look_at_the_post(browser: &Browser, link: &str) -> Result<()> {
     let text = browser.run("return document.body.innerText").await?;
     ensure!(text.as_str().unwrap_or_default().contains(TEXT), "{text}");
     browser
-        .until(20, "document.querySelector('#dot, .entry-content img').naturalWidth === 64")
+        .until(
+            20,
+            "document.querySelector('#dot, .entry-content img').naturalWidth === 64",
+        )
         .await
         .context("the picture is not shown")
 }
@@ -115,8 +122,8 @@ async fn install_a_plugin(browser: &Browser, url: &str) -> Result<()> {
     let plugin = "<?php\n/* Plugin Name: Hello from a journey */\n\
         add_action('wp_footer', function () { echo '<!-- the plugin says hello -->'; });\n";
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Stored);
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     zip.start_file("journey/journey.php", options)?;
     zip.write_all(plugin.as_bytes())?;
     let zip = browser.file("journey.zip", &zip.finish()?.into_inner())?;
@@ -126,9 +133,14 @@ async fn install_a_plugin(browser: &Browser, url: &str) -> Result<()> {
     browser.fill("#pluginzip", &zip).await?;
     browser.click("#install-plugin-submit").await?;
     browser.click("a[href*='action=activate']").await?;
-    browser.until(30, "location.pathname === '/wp-admin/plugins.php'").await?;
+    browser
+        .until(30, "location.pathname === '/wp-admin/plugins.php'")
+        .await?;
     let source = browser.source().await?;
-    ensure!(source.contains("Hello from a journey"), "the plugin is not listed");
+    ensure!(
+        source.contains("Hello from a journey"),
+        "the plugin is not listed"
+    );
     Ok(())
 }
 
@@ -136,13 +148,16 @@ async fn install_a_plugin(browser: &Browser, url: &str) -> Result<()> {
 async fn kill(organization: &Organization, instance: &str, component: &str) -> Result<()> {
     let old = organization.pod(instance, component).await?;
     let pods = organization.objects::<Pod>();
-    pods.delete(&old.name_any(), &DeleteParams::default()).await?;
+    pods.delete(&old.name_any(), &DeleteParams::default())
+        .await?;
     let start = Instant::now();
     journeys::within(120, &format!("another {component} pod answers"), || async {
         let new = organization.pod(instance, component).await?;
         ensure!(new.uid() != old.uid(), "the old one is still there");
         let conditions = new.status.and_then(|s| s.conditions).unwrap_or_default();
-        let is_ready = conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        let is_ready = conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True");
         ensure!(is_ready, "{conditions:?}");
         Ok(())
     })

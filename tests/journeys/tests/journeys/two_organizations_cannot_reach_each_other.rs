@@ -32,13 +32,31 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
     let gateway = pod_of(&story, "gateway").await?;
     let operator = pod_of(&story, "operator").await?;
     let forbidden: BTreeMap<&str, (String, u16)> = BTreeMap::from([
-        ("the other's web pod", (address(&other.pod("site", "web").await?)?, 8080)),
-        ("the other's web Service", (cluster_ip(&other, "site").await?, 80)),
-        ("the other's database pod", (address(&other.pod("site", "database").await?)?, 3306)),
-        ("the other's database Service", (cluster_ip(&other, "site-database").await?, 3306)),
-        ("the API server", (platform_ip(&story, "default", "kubernetes").await?, 443)),
+        (
+            "the other's web pod",
+            (address(&other.pod("site", "web").await?)?, 8080),
+        ),
+        (
+            "the other's web Service",
+            (cluster_ip(&other, "site").await?, 80),
+        ),
+        (
+            "the other's database pod",
+            (address(&other.pod("site", "database").await?)?, 3306),
+        ),
+        (
+            "the other's database Service",
+            (cluster_ip(&other, "site-database").await?, 3306),
+        ),
+        (
+            "the API server",
+            (platform_ip(&story, "default", "kubernetes").await?, 443),
+        ),
         ("the gateway's admin port", (address(&gateway)?, 8081)),
-        ("the gateway's admin Service", (platform_ip(&story, PLATFORM, "gateway-admin").await?, 8081)),
+        (
+            "the gateway's admin Service",
+            (platform_ip(&story, PLATFORM, "gateway-admin").await?, 8081),
+        ),
         ("the operator's admin port", (address(&operator)?, 8081)),
         ("the node's kubelet", (node.clone(), 10250)),
         ("the node's way to the gateway", (node, 30443)),
@@ -60,7 +78,11 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
             reached.push(format!("{name} ({ip}:{port})"));
         }
     }
-    ensure!(reached.is_empty(), "from {}'s web pod one reaches {reached:?}", one.name);
+    ensure!(
+        reached.is_empty(),
+        "from {}'s web pod one reaches {reached:?}",
+        one.name
+    );
 
     let database = one.pod("site", "database").await?;
     let web = address(&inside)?;
@@ -71,7 +93,10 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
 
     let url = site.status.and_then(|s| s.url).context("no status.url")?;
     let answer = story.site(&url)?.page("/").await?;
-    ensure!(answer.status == 200, "the gateway does not get in: {answer:?}");
+    ensure!(
+        answer.status == 200,
+        "the gateway does not get in: {answer:?}"
+    );
     tokio::try_join!(one.end(), other.end())?;
     Ok(())
 }
@@ -126,11 +151,14 @@ async fn cluster_ip(organization: &Organization, name: &str) -> Result<String> {
 async fn platform_ip(story: &Story, namespace: &str, name: &str) -> Result<String> {
     let services: Api<Service> = Api::namespaced(story.client.clone(), namespace);
     let spec = services.get(name).await?.spec.unwrap_or_default();
-    spec.cluster_ip.with_context(|| format!("{name} has no address"))
+    spec.cluster_ip
+        .with_context(|| format!("{name} has no address"))
 }
 
 async fn pod_of(story: &Story, name: &str) -> Result<Pod> {
     let selector = ListParams::default().labels(&format!("app.kubernetes.io/name={name}"));
     let pods = story.platform::<Pod>().list(&selector).await?.items;
-    pods.into_iter().next().with_context(|| format!("no {name} runs"))
+    pods.into_iter()
+        .next()
+        .with_context(|| format!("no {name} runs"))
 }

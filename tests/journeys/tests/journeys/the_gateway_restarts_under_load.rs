@@ -30,18 +30,39 @@ async fn the_gateway_restarts_under_load_and_no_request_fails() -> Result<()> {
     ensure!(answer.status == 200, "{answer:?}");
 
     let is_over = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn(visitors(story.lab.clone(), keeping, path, Arc::clone(&is_over)));
+    let load = tokio::spawn(visitors(
+        story.lab.clone(),
+        keeping,
+        path,
+        Arc::clone(&is_over),
+    ));
     let start = Instant::now();
     story
         .kubectl(&["rollout", "restart", "deployment/gateway", "-n", PLATFORM])
         .await?;
     let rolled = story
-        .kubectl(&["rollout", "status", "deployment/gateway", "-n", PLATFORM, "--timeout=110s"])
+        .kubectl(&[
+            "rollout",
+            "status",
+            "deployment/gateway",
+            "-n",
+            PLATFORM,
+            "--timeout=110s",
+        ])
         .await;
     // The last old pod drains.
     let drained = journeys::within(60, "the old pods are gone", || async {
         let pods = story
-            .kubectl(&["get", "pods", "-n", PLATFORM, "-l", "app.kubernetes.io/name=gateway", "-o", "name"])
+            .kubectl(&[
+                "get",
+                "pods",
+                "-n",
+                PLATFORM,
+                "-l",
+                "app.kubernetes.io/name=gateway",
+                "-o",
+                "name",
+            ])
             .await?;
         ensure!(pods.lines().count() == 2, "{pods}");
         Ok(())
@@ -70,7 +91,12 @@ struct Outcome {
 }
 
 /// Half of the requests on kept connections, half on new ones.
-async fn visitors(lab: lab::Lab, keeping: Site, path: &'static str, is_over: Arc<AtomicBool>) -> Outcome {
+async fn visitors(
+    lab: lab::Lab,
+    keeping: Site,
+    path: &'static str,
+    is_over: Arc<AtomicBool>,
+) -> Outcome {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(1000 / PACE));
     let mut requests = tokio::task::JoinSet::new();
@@ -93,6 +119,10 @@ async fn visitors(lab: lab::Lab, keeping: Site, path: &'static str, is_over: Arc
     let results = requests.join_all().await;
     Outcome {
         sent: results.len(),
-        failed: results.into_iter().filter_map(|r| r.err()).map(|e| format!("{e:#}")).collect(),
+        failed: results
+            .into_iter()
+            .filter_map(|r| r.err())
+            .map(|e| format!("{e:#}"))
+            .collect(),
     }
 }

@@ -1,0 +1,368 @@
+//! Somebody edits or deletes by hand what the operator made (R7): it is as planned again within
+//! seconds, while the operator runs and when it was away; what others added stays.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use crds::condition;
+use faults::{
+    end_state::{self, EndState, Keepsakes},
+    incarnation::Manner,
+    mischief::Mischief,
+    run::Life,
+    stage::{self, Stage},
+    stories::{Goal, INSTANCE, Story},
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+    core::DynamicObject,
+};
+use operator::cache::Kind;
+use serde_json::{Value, json};
+
+/// How soon it must be as planned again (R7), on a machine that does other things too.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A deed of somebody who should not have done it: JSON patches, as `kubectl edit` sends them.
+struct Edit {
+    kind: Kind,
+    name: &'static str,
+    patch: Value,
+}
+
+fn edit(kind: Kind, name: &'static str, patch: Value) -> Edit {
+    Edit { kind, name, patch }
+}
+
+fn replace(path: &str, value: Value) -> Value {
+    json!([{ "op": "add", "path": path, "value": value }])
+}
+
+fn remove(path: &str) -> Value {
+    json!([{ "op": "remove", "path": path }])
+}
+
+/// Every kind, with every sort of edit.
+fn edits() -> Vec<Edit> {
+    const CONTAINER: &str = "/spec/template/spec/containers/0";
+    let labels = "/metadata/labels";
+    let plan = remove("/metadata/annotations/tutti.dev~1plan");
+    let all = [
+        (Kind::Deployment, "shop"),
+        (Kind::StatefulSet, "shop-database"),
+        (Kind::CronJob, "shop-tidy"),
+        (Kind::Service, "shop"),
+        (Kind::ServiceAccount, "shop"),
+        (Kind::NetworkPolicy, "shop"),
+        (Kind::PodDisruptionBudget, "shop"),
+        (Kind::Route, "shop"),
+        (Kind::PersistentVolumeClaim, "shop-files"),
+    ];
+    let mut edits = Vec::new();
+    for (kind, name) in all {
+        edits.push(edit(kind, name, plan.clone()));
+        for label in [
+            "app.kubernetes.io~1name",
+            "app.kubernetes.io~1managed-by",
+            "app.kubernetes.io~1instance",
+        ] {
+            edits.push(edit(kind, name, remove(&format!("{labels}/{label}"))));
+        }
+        edits.push(edit(
+            kind,
+            name,
+            replace(&format!("{labels}/app.kubernetes.io~1name"), json!("other")),
+        ));
+        if kind != Kind::PersistentVolumeClaim {
+            edits.push(edit(kind, name, remove("/metadata/ownerReferences")));
+        }
+    }
+    let host = "/metadata/annotations/tutti.dev~1host";
+    edits.extend([
+        edit(Kind::PersistentVolumeClaim, "shop-files", remove(host)),
+        edit(Kind::PersistentVolumeClaim, "shop-files", replace(host, json!("a.tutti.test"))),
+        edit(Kind::Deployment, "shop", replace("/spec/replicas", json!(5))),
+        edit(Kind::Deployment, "shop", remove(&format!("{CONTAINER}/readinessProbe"))),
+        edit(Kind::Deployment, "shop", remove(&format!("{CONTAINER}/env/0"))),
+        edit(Kind::Deployment, "shop", replace(&format!("{CONTAINER}/image"), json!("evil:1"))),
+        edit(Kind::Deployment, "shop", remove(&format!("{CONTAINER}/securityContext"))),
+        edit(Kind::StatefulSet, "shop-database", remove(&format!("{CONTAINER}/livenessProbe"))),
+        edit(Kind::StatefulSet, "shop-database", replace("/spec/replicas", json!(0))),
+        edit(Kind::CronJob, "shop-tidy", replace("/spec/schedule", json!("* * * * *"))),
+        edit(Kind::CronJob, "shop-tidy", remove("/spec/timeZone")),
+        edit(Kind::Service, "shop", replace("/spec/ports/0/targetPort", json!(1))),
+        edit(Kind::Service, "shop", remove("/spec/selector/app.kubernetes.io~1component")),
+        edit(Kind::ServiceAccount, "shop", replace("/automountServiceAccountToken", json!(true))),
+        edit(Kind::ServiceAccount, "shop", remove("/automountServiceAccountToken")),
+        edit(Kind::NetworkPolicy, "shop", replace("/spec/ingress", json!([{}]))),
+        edit(Kind::NetworkPolicy, "shop", remove("/spec/policyTypes/1")),
+        edit(Kind::PodDisruptionBudget, "shop", replace("/spec/maxUnavailable", json!(2))),
+        edit(Kind::Route, "shop", replace("/spec/plainHttp", json!(true))),
+        edit(Kind::Route, "shop", replace("/spec/backend/service", json!("other"))),
+        edit(Kind::Route, "shop", remove("/spec/timeouts")),
+    ]);
+    edits
+}
+
+fn api(life: &Life, kind: Kind) -> Api<DynamicObject> {
+    let client = life.ground.stage.client.clone();
+    Api::namespaced_with(client, &life.ground.namespace, &kind.api_resource())
+}
+
+/// A person with kubectl.
+fn person() -> PatchParams {
+    PatchParams {
+        field_manager: Some("kubectl-edit".to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+async fn perform(life: &Life, edit: &Edit) -> Result<()> {
+    let patch: json_patch::Patch = serde_json::from_value(edit.patch.clone())?;
+    api(life, edit.kind)
+        .patch(edit.name, &person(), &Patch::Json::<()>(patch))
+        .await
+        .with_context(|| format!("{:?} {} {}", edit.kind, edit.name, edit.patch))?;
+    Ok(())
+}
+
+async fn begin(stage: &'static Stage, name: &str) -> Result<Life> {
+    let mut life = Life::begin(stage, name, &Manner::default()).await?;
+    for story in [Story::Provision, Story::Scale] {
+        life.tell(story, Mischief::Calm).await?;
+    }
+    Ok(life)
+}
+
+/// Waits until everything is as it was.
+async fn mended(life: &Life, before: &EndState) -> Result<Duration, String> {
+    let begun = Instant::now();
+    loop {
+        let state = end_state::of(&life.ground.stage.client, &life.ground.namespace).await;
+        let differences = match state {
+            Ok(state) => end_state::differences(before, &state),
+            Err(error) => vec![error.to_string()],
+        };
+        if differences.is_empty() {
+            return Ok(begun.elapsed());
+        }
+        if begun.elapsed() > SOON {
+            return Err(differences.join("\n    "));
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+#[test]
+fn an_edit_by_hand_is_taken_back() {
+    stage::test(async |stage| {
+        let life = begin(stage, "edited").await?;
+        let before = life.end(Goal::Running).await?;
+        let mut failures = Vec::new();
+        let mut longest = Duration::ZERO;
+        for edit in edits() {
+            perform(&life, &edit).await?;
+            match mended(&life, &before).await {
+                Ok(took) => longest = longest.max(took),
+                Err(rest) => {
+                    failures.push(format!("{:?} {}: {rest}", edit.kind, edit.patch));
+                }
+            }
+        }
+        eprintln!("{} edits, the slowest taken back after {longest:?}", edits().len());
+        ensure!(failures.is_empty(), "{}", failures.join("\n  "));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_edit_by_hand_while_the_operator_was_away_is_taken_back() {
+    stage::test(async |stage| {
+        let mut life = begin(stage, "away").await?;
+        let before = life.end(Goal::Running).await?;
+        let mut failures = Vec::new();
+        // One edit of each object at a time: as many restarts as the object with the most edits.
+        let mut left = edits();
+        let mut starts = 0;
+        while !left.is_empty() {
+            life.operator.kill();
+            starts += 1;
+            let mut later = Vec::new();
+            let mut now: Vec<Edit> = Vec::new();
+            for edit in left {
+                let is_edited = now
+                    .iter()
+                    .any(|other| (other.kind, other.name) == (edit.kind, edit.name));
+                if is_edited { &mut later } else { &mut now }.push(edit);
+            }
+            for edit in &now {
+                perform(&life, edit).await?;
+            }
+            life.restart().await?;
+            if let Err(rest) = mended(&life, &before).await {
+                let patches: Vec<String> = now
+                    .iter()
+                    .map(|edit| format!("{:?} {}", edit.kind, edit.patch))
+                    .collect();
+                failures.push(format!("{}:\n    {rest}", patches.join(", ")));
+                // What was not mended must not hide what comes.
+                life = begin(stage, "away").await?;
+            }
+            left = later;
+        }
+        eprintln!("{} edits in {starts} absences", edits().len());
+        ensure!(failures.is_empty(), "{}", failures.join("\n  "));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_child_that_was_deleted_comes_back() {
+    stage::test(async |stage| {
+        let mut life = begin(stage, "deleted").await?;
+        let before = life.end(Goal::Running).await?;
+        let kinds = faults::world::KINDS
+            .into_iter()
+            .filter(|kind| *kind != Kind::Secret);
+        for kind in kinds {
+            for is_away in [false, true] {
+                if is_away {
+                    life.operator.kill();
+                }
+                let api = api(&life, kind);
+                for object in api.list_metadata(&Default::default()).await? {
+                    let name = object.metadata.name.unwrap_or_default();
+                    // The fence is the organization's.
+                    if name != plan::organization::FENCE {
+                        api.delete(&name, &DeleteParams::background()).await?;
+                    }
+                }
+                if is_away {
+                    life.restart().await?;
+                }
+                mended(&life, &before)
+                    .await
+                    .map_err(|rest| anyhow::anyhow!("{kind:?}, away {is_away}: {rest}"))?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_others_add_to_a_child_stays() {
+    stage::test(async |stage| {
+        let mut life = begin(stage, "added").await?;
+        let client = stage.client.clone();
+        let note = json!({ "metadata": { "annotations": { "acme.example/note": "mine" } } });
+        for kind in faults::world::KINDS {
+            let api = api(&life, kind);
+            for object in api.list_metadata(&Default::default()).await? {
+                let name = object.metadata.name.unwrap_or_default();
+                api.patch_metadata(&name, &person(), &Patch::Merge(&note)).await?;
+            }
+        }
+        let with_notes = end_state::of(&client, &life.ground.namespace).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        life.restart().await?;
+        for story in [Story::Stop, Story::Start] {
+            life.tell(story, Mischief::Calm).await?;
+        }
+        let after = life.end(Goal::Running).await?;
+        let rest = end_state::differences(&with_notes, &after);
+        // Stopping and starting are two generations.
+        ensure!(
+            rest.iter().all(|line| line.contains("observedGeneration")),
+            "{rest:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
+    stage::test(async |stage| {
+        let life = begin(stage, "secret").await?;
+        let before = life.end(Goal::Running).await?;
+        let secrets: Api<Secret> =
+            Api::namespaced(stage.client.clone(), &life.ground.namespace);
+        secrets.delete("shop-database", &DeleteParams::default()).await?;
+        let message = reason(&life, "SecretMissing").await?;
+        ensure!(
+            message.contains("shop-database") && message.contains("tutti.dev/regenerate-secret"),
+            "{message}"
+        );
+        ensure!(secrets.get_opt("shop-database").await?.is_none(), "made anew unasked");
+        let mut asked = json!({ "metadata": { "annotations": {
+            "tutti.dev/regenerate-secret": "shop-database",
+        }}});
+        life.ground
+            .instances
+            .patch(INSTANCE, &person(), &Patch::Merge(&asked))
+            .await?;
+        life.reach(Goal::Running).await?;
+        ensure!(secrets.get_opt("shop-database").await?.is_some(), "not made anew");
+        asked["metadata"]["annotations"]["tutti.dev/regenerate-secret"] = Value::Null;
+        life.ground
+            .instances
+            .patch(INSTANCE, &person(), &Patch::Merge(&asked))
+            .await?;
+        // Pods are told of the new one: that is the only thing which may differ.
+        let after = life.end(Goal::Running).await?;
+        let rest = end_state::differences(&before, &after);
+        ensure!(
+            rest.iter().all(|line| line.contains("tutti.dev/restart-for")),
+            "{rest:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn labels_and_notes_of_a_secret_come_back_and_its_bytes_never_change() {
+    stage::test(async |stage| {
+        let mut life = begin(stage, "labels").await?;
+        let before = life.end(Goal::Running).await?;
+        let kept = Keepsakes::of(&stage.client, &life.ground.namespace).await?;
+        for is_away in [false, true] {
+            for path in [
+                "/metadata/labels/app.kubernetes.io~1name",
+                "/metadata/labels/app.kubernetes.io~1managed-by",
+                "/metadata/labels/app.kubernetes.io~1instance",
+                "/metadata/annotations/tutti.dev~1host",
+            ] {
+                if is_away {
+                    life.operator.kill();
+                }
+                perform(&life, &edit(Kind::Secret, "shop-admin-password", remove(path))).await?;
+                if is_away {
+                    life.restart().await?;
+                }
+                mended(&life, &before)
+                    .await
+                    .map_err(|rest| anyhow::anyhow!("{path}, away {is_away}: {rest}"))?;
+            }
+        }
+        let later = Keepsakes::of(&stage.client, &life.ground.namespace).await?;
+        let losses = kept.losses(&later, false);
+        ensure!(losses.is_empty(), "{losses:?}");
+        Ok(())
+    });
+}
+
+/// Waits for `Ready` to give this reason; what it says.
+async fn reason(life: &Life, reason: &str) -> Result<String> {
+    let begun = Instant::now();
+    loop {
+        let status = life.ground.instances.get(INSTANCE).await?.status.unwrap_or_default();
+        match condition::find(&status.conditions, condition::READY) {
+            Some(ready) if ready.reason == reason => return Ok(ready.message.clone()),
+            ready if begun.elapsed() > SOON => {
+                anyhow::bail!("{reason} was expected, it is {ready:?}");
+            }
+            _ => tokio::time::sleep(Duration::from_millis(30)).await,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! An app that nobody knew a moment ago is defined, ordered, changed and taken off the catalogue,
+//! while the operator goes on without a restart.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use journeys::{App, PAGE, Story, took};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{ResourceExt, api::ListParams};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_app_is_added_while_everything_runs() -> Result<()> {
+    let story = Story::begin("app").await?;
+    let organization = story.organization().await?;
+    let before = operators(&story).await?;
+
+    let start = Instant::now();
+    let app = App::define(&story, |_| {}).await?;
+    let (reason, message) = app.judgement().await?;
+    ensure!(reason == "Sound", "{reason}: {message}");
+    let wish = json!({"app": app.name, "version": "1", "settings": {"note": "of a journey"}});
+    organization.order("files", wish).await?;
+    let files = organization.ready("files").await?;
+    took("from the definition to Ready", start);
+    let url = files.status.and_then(|s| s.url).context("no status.url")?;
+    let site = story.site(&url)?;
+    let page = site.page(PAGE).await?;
+    ensure!(page.status == 200, "{page:?}");
+    let pod = organization.pod("files", "web").await?;
+    let note = organization.bash(&pod, "echo $NOTE").await?;
+    ensure!(note.trim() == "first of a journey", "NOTE is {note}");
+
+    let start = Instant::now();
+    app.redefine(|spec| spec["env"][0]["value"] = json!("second ${settings.note}"))
+        .await?;
+    journeys::within(60, "the change takes effect", || async {
+        let pods = organization.pods("files", "web").await?;
+        let [pod] = &pods[..] else {
+            anyhow::bail!("{} pods", pods.len());
+        };
+        let note = organization.bash(pod, "echo $NOTE").await?;
+        ensure!(note.trim() == "second of a journey", "NOTE is {note}");
+        Ok(())
+    })
+    .await?;
+    organization.ready("files").await?;
+    took("from the change to the pod", start);
+
+    let running = organization.pod("files", "web").await?;
+    app.remove().await?;
+    let message = organization.reason("files", 10, "UnknownApp").await?;
+    ensure!(message.contains(&app.name), "{message}");
+    ensure!(message.starts_with("spec.app:"), "{message}");
+    let page = site.page(PAGE).await?;
+    ensure!(
+        page.status == 200,
+        "without its definition it goes on running: {page:?}"
+    );
+    let same = organization.pod("files", "web").await?;
+    ensure!(same.uid() == running.uid(), "it was restarted");
+
+    app.redefine(|spec| spec["env"][0]["value"] = json!("second ${settings.note}"))
+        .await?;
+    organization.ready("files").await?;
+    app.remove().await?;
+    organization.reason("files", 10, "UnknownApp").await?;
+    // What cannot be planned any more can still be deleted.
+    organization.delete("files").await?;
+
+    let after = operators(&story).await?;
+    ensure!(
+        after == before,
+        "the operator was restarted: {before:?}, {after:?}"
+    );
+    organization.end().await
+}
+
+/// Every pod of the operator, and how often it was restarted.
+async fn operators(story: &Story) -> Result<Vec<(Option<String>, i32)>> {
+    let parameters = ListParams::default().labels("app.kubernetes.io/name=operator");
+    let pods = story.platform::<Pod>().list(&parameters).await?;
+    let mut operators: Vec<_> = pods
+        .iter()
+        .map(|pod| {
+            let statuses = pod
+                .status
+                .as_ref()
+                .and_then(|s| s.container_statuses.as_ref());
+            let restarts = statuses
+                .into_iter()
+                .flatten()
+                .map(|s| s.restart_count)
+                .sum();
+            (pod.uid(), restarts)
+        })
+        .collect();
+    operators.sort();
+    Ok(operators)
+}

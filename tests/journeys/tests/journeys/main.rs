@@ -1,0 +1,10 @@
+//! The stories that live side by side. One binary, one link.
+
+mod a_person_gets_a_wordpress;
+mod a_visitor_comes_early;
+mod an_app_is_added_while_everything_runs;
+mod an_operator_stops_resizes_deletes;
+mod bad_wishes_are_explained;
+mod the_gateway_restarts_under_load;
+mod the_leading_operator_is_killed;
+mod two_organizations_cannot_reach_each_other;

@@ -1,0 +1,254 @@
+//! The operator's rights: each one it has, it uses; none it uses is one that it was refused. Told
+//! by the API server's audit log, after all other stories have been played; runs as the last test.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufRead as _, BufReader},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use crds::AppDefinition;
+use journeys::{PLATFORM, Story, within};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    batch::v1::CronJob,
+    core::v1::{Pod, Secret},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use operator::rbac::{self, Scope};
+use serde_json::{Value, json};
+
+const OPERATOR: &str = "system:serviceaccount:tutti-system:operator";
+
+/// Group, resource and verb.
+type Right = (String, String, String);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()> {
+    let story = Story::begin("rights").await?;
+    play_what_others_leave_out(&story).await?;
+
+    let log = story.lab.audit_log.clone();
+    let pods = pods_of_this_version(&story).await?;
+    // The log is written in batches, a second behind.
+    within(
+        30,
+        "the audit log tells that every right was used",
+        || async {
+            let (used, refused) = rights_in(&log, &pods)?;
+            ensure!(refused.is_empty(), "the operator was refused: {refused:?}");
+            let unused: Vec<Right> = granted().difference(&used).cloned().collect();
+            ensure!(
+                unused.is_empty(),
+                "granted in operator/src/rbac.rs, and never used: {unused:?}"
+            );
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// A definition that loses its database, its periodic job and a replica; a name that is taken.
+async fn play_what_others_leave_out(story: &Story) -> Result<()> {
+    let organization = story.organization().await?;
+    let definitions: Api<AppDefinition> = story.all();
+    let app = organization.name.clone();
+    let full = definition(&app, "mariadb", true);
+    let params = PatchParams::apply("journeys").force();
+    definitions
+        .patch(&app, &params, &Patch::Apply(&full))
+        .await?;
+    organization
+        .order("leaves", json!({"app": app, "version": "1", "replicas": 2}))
+        .await?;
+    let databases = organization.objects::<StatefulSet>();
+    let jobs = organization.objects::<CronJob>();
+    let budgets = organization.objects::<PodDisruptionBudget>();
+    within(30, "database, periodic job and budget are made", || async {
+        databases.get("leaves-database").await?;
+        jobs.get("leaves-tick").await?;
+        budgets.get("leaves").await?;
+        Ok(())
+    })
+    .await?;
+
+    // The engine of a definition cannot be changed: another one takes its place.
+    definitions.delete(&app, &DeleteParams::default()).await?;
+    within(30, "the definition is gone", || async {
+        ensure!(definitions.get_opt(&app).await?.is_none());
+        Ok(())
+    })
+    .await?;
+    let bare = definition(&app, "none", false);
+    definitions
+        .patch(&app, &params, &Patch::Apply(&bare))
+        .await?;
+    organization
+        .change("leaves", json!({"replicas": 1}))
+        .await?;
+    within(30, "what is planned no more is deleted", || async {
+        ensure!(databases.get_opt("leaves-database").await?.is_none());
+        ensure!(jobs.get_opt("leaves-tick").await?.is_none());
+        ensure!(budgets.get_opt("leaves").await?.is_none());
+        Ok(())
+    })
+    .await?;
+
+    let taken: Secret = serde_json::from_value(json!({
+        "metadata": {"name": "taken-token"},
+        "stringData": {"value": "somebody else's"},
+    }))?;
+    organization
+        .objects::<Secret>()
+        .create(&PostParams::default(), &taken)
+        .await?;
+    organization
+        .order("taken", json!({"app": app, "version": "1"}))
+        .await?;
+    organization.reason("taken", 30, "NameTaken").await?;
+    organization
+        .change("leaves", json!({"domains": ["leaves.journeys.test"]}))
+        .await?;
+    let routes = organization.objects::<crds::Route>();
+    let domain_routes = || async {
+        let all = routes.list(&ListParams::default()).await?;
+        let ours = all
+            .iter()
+            .filter(|route| route.spec.hostname == "leaves.journeys.test");
+        anyhow::Ok(ours.count())
+    };
+    within(30, "the domain has a Route", || async {
+        ensure!(domain_routes().await? == 1);
+        Ok(())
+    })
+    .await?;
+    organization
+        .change("leaves", json!({"domains": []}))
+        .await?;
+    within(30, "the Route is gone", || async {
+        ensure!(domain_routes().await? == 0);
+        Ok(())
+    })
+    .await?;
+    definitions.delete(&app, &DeleteParams::default()).await?;
+    organization.end().await
+}
+
+/// How the names of the operator's pods begin in its present version: a lab that was upgraded also
+/// remembers what another version did.
+async fn pods_of_this_version(story: &Story) -> Result<String> {
+    let pods: Api<Pod> = story.platform();
+    let selector = ListParams::default().labels("app.kubernetes.io/name=operator");
+    let found = pods.list(&selector).await?;
+    let newest = found
+        .iter()
+        .max_by_key(|pod| pod.metadata.creation_timestamp.clone().map(|time| time.0))
+        .with_context(|| format!("no operator runs in {PLATFORM}"))?;
+    let name = newest.metadata.name.clone().unwrap_or_default();
+    let version = name.rsplit_once('-').map(|(version, _)| version.to_owned());
+    version.with_context(|| format!("{name} is no pod of a Deployment"))
+}
+
+fn definition(name: &str, engine: &str, has_job: bool) -> Value {
+    let resources = json!({"cpu": "10m", "memory": "32Mi"});
+    let mut spec = json!({
+        "title": "Rights",
+        "description": "Loses what it had.",
+        "versions": [{"version": "1", "image": "wordpress:6.8"}],
+        "port": {"number": 8080},
+        "health": {"path": "/healthz"},
+        "database": {"engine": engine},
+        "secrets": [{"name": "token"}],
+        "sizes": [{
+            "name": "small",
+            "requests": resources,
+            "limits": resources,
+            "database": {"requests": resources, "limits": resources},
+        }],
+        "security": {"runAsUser": 33, "runAsGroup": 33},
+    });
+    if engine != "none" {
+        spec["database"]["version"] = "11.8".into();
+    }
+    if has_job {
+        spec["jobs"] = json!([{
+            "name": "tick", "when": "periodic", "schedule": "@yearly", "command": ["true"],
+        }]);
+    }
+    json!({
+        "apiVersion": "tutti.dev/v1alpha1",
+        "kind": "AppDefinition",
+        "metadata": {"name": name},
+        "spec": spec,
+    })
+}
+
+fn granted() -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for scope in [Scope::Cluster, Scope::Namespace] {
+        for rule in rbac::rules(scope).rules {
+            for group in rule.api_groups.unwrap_or_default() {
+                for resource in rule.resources.clone().unwrap_or_default() {
+                    for verb in &rule.verbs {
+                        rights.insert((group.clone(), resource.clone(), verb.clone()));
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// What the operator did and was refused, by the audit log.
+fn rights_in(log: &std::path::Path, pods: &str) -> Result<(BTreeSet<Right>, BTreeSet<Right>)> {
+    let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    let file = File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
+    for line in BufReader::new(file).lines() {
+        let line = line?;
+        if !line.contains(OPERATOR) {
+            continue;
+        }
+        // The last line may be half written.
+        let Ok(event) = serde_json::from_str::<Value>(&line) else {
+            continue;
+        };
+        let reference = &event["objectRef"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if event["user"]["username"] != OPERATOR || reference["resource"].is_null() {
+            continue;
+        }
+        let resource = match reference["subresource"].as_str() {
+            Some(sub) => format!("{}/{sub}", text(&reference["resource"])),
+            None => text(&reference["resource"]),
+        };
+        let pod = &event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0];
+        if !pod.as_str().is_some_and(|pod| pod.starts_with(pods)) {
+            continue;
+        }
+        let right = |verb: &str| {
+            (
+                text(&reference["apiGroup"]),
+                resource.clone(),
+                verb.to_owned(),
+            )
+        };
+        let code = event["responseStatus"]["code"].as_u64().unwrap_or_default();
+        let verb = text(&event["verb"]);
+        let reason = text(&event["annotations"]["authorization.k8s.io/decision"]);
+        if code == 403 && reason == "forbid" {
+            refused.insert(right(&verb));
+            continue;
+        }
+        // Server-side apply that creates needs both rights.
+        if verb == "patch" && code == 201 {
+            used.insert(right("create"));
+        }
+        used.insert(right(&verb));
+    }
+    Ok((used, refused))
+}
