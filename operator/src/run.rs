@@ -28,7 +28,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cache::{Cache, InstanceKey, fence_watch, watch},
+    cache::{
+        Cache, InstanceKey, fence_watch,
+        watch::{self, News},
+    },
     config::Config,
     definitions, hostnames, instance, leader,
     metrics::Metrics,
@@ -200,15 +203,19 @@ fn start_watches(
         "AppInstance",
         readiness,
         tasks,
-        move |object| {
+        move |news| {
+            let (object, is_there) = match news {
+                News::There(object) => (object, true),
+                News::Gone(object) => (object, false),
+                // One that went unseen needs nothing any more; its children are told of.
+                News::Listed => return,
+            };
             let key = InstanceKey {
                 namespace: object.namespace().unwrap_or_default(),
                 name: object.name_any(),
             };
-            let fingerprint = Fingerprint::of(&object);
             // Our own status writes come back here; they change nothing that is reconciled.
-            if known.get(&key) != Some(&fingerprint) {
-                known.insert(key.clone(), fingerprint);
+            if is_new(&mut known, &key, &object, is_there) {
                 let _ = organization.send(key.namespace.clone());
                 let _ = instance.send(key);
             }
@@ -220,23 +227,24 @@ fn start_watches(
         cache.instances.clone(),
         touch_definition,
     );
-    let mut known_definitions: HashMap<String, Option<i64>> = HashMap::new();
+    let mut known: HashMap<String, Fingerprint> = HashMap::new();
     watch::reflect(
         client,
         definitions_writer,
         "AppDefinition",
         readiness,
         tasks,
-        move |object| {
+        move |news| {
+            let (object, is_there) = match news {
+                News::There(object) => (object, true),
+                News::Gone(object) => (object, false),
+                News::Listed => return touch_all(&all, &instance, |_| true),
+            };
             let name = object.name_any();
-            let generation = object.metadata.generation;
-            let is_deleted = object.metadata.deletion_timestamp.is_some();
-            if known_definitions.insert(name.clone(), generation) == Some(generation) && !is_deleted
-            {
-                return;
+            if is_new(&mut known, &name, &object, is_there) {
+                touch_all(&all, &instance, |other| other.spec.app == name);
+                let _ = definition.send(name);
             }
-            touch_all(&all, &instance, |other| other.spec.app == name);
-            let _ = definition.send(name);
         },
     );
 
@@ -245,34 +253,46 @@ fn start_watches(
         cache.instances.clone(),
         touch_organization.clone(),
     );
-    let mut known_organizations: HashMap<String, Fingerprint> = HashMap::new();
+    let mut known: HashMap<String, Fingerprint> = HashMap::new();
     watch::reflect(
         client,
         organizations_writer,
         "Organization",
         readiness,
         tasks,
-        move |object| {
+        move |news| {
+            let (object, is_there) = match news {
+                News::There(object) => (object, true),
+                News::Gone(object) => (object, false),
+                News::Listed => return touch_all(&all, &instance, |_| true),
+            };
             let name = object.name_any();
-            let fingerprint = Fingerprint::of(&object);
-            if known_organizations.insert(name.clone(), fingerprint.clone()) == Some(fingerprint) {
-                return;
+            if is_new(&mut known, &name, &object, is_there) {
+                touch_all(&all, &instance, |other| {
+                    other.metadata.namespace.as_ref() == Some(&name)
+                });
+                let _ = organization.send(name);
             }
-            touch_all(&all, &instance, |other| {
-                other.metadata.namespace.as_ref() == Some(&name)
-            });
-            let _ = organization.send(name);
         },
     );
 
+    let all = cache.routes.clone();
     watch::reflect(
         client,
         routes_writer,
         "Route",
         readiness,
         tasks,
-        move |object| {
-            let _ = touch_hostname.send(object.spec.hostname);
+        move |news| match news {
+            News::There(object) | News::Gone(object) => {
+                let _ = touch_hostname.send(object.spec.hostname);
+            }
+            // The holder of a hostname may have gone unseen.
+            News::Listed => {
+                for route in all.state() {
+                    let _ = touch_hostname.send(route.spec.hostname.clone());
+                }
+            }
         },
     );
     watch::children(client, &cache, readiness, &touch_instance, tasks);
@@ -312,6 +332,21 @@ impl Fingerprint {
                 .and_then(|annotations| annotations.get(labels::REGENERATE_SECRET).cloned()),
         }
     }
+}
+
+/// Whether an object is other than it was known, or gone.
+fn is_new<N: Eq + std::hash::Hash + Clone, K: Resource>(
+    known: &mut HashMap<N, Fingerprint>,
+    name: &N,
+    object: &K,
+    is_there: bool,
+) -> bool {
+    if !is_there {
+        known.remove(name);
+        return true;
+    }
+    let fingerprint = Fingerprint::of(object);
+    known.insert(name.clone(), fingerprint.clone()) != Some(fingerprint)
 }
 
 fn touch_all(

@@ -181,15 +181,25 @@ pub fn strip<K: Resource>(object: &mut K) {
     }
 }
 
-/// Feeds a store from a watch of all objects of a kind, and calls back for every one that was
-/// touched. Used for our own kinds, which are kept whole.
+/// What a watch tells of our own kinds.
+pub enum News<K> {
+    /// It is there, new or changed.
+    There(K),
+    /// It is gone. An object without finalizers goes without having said that it is going.
+    Gone(K),
+    /// All were listed anew: what went meanwhile has not been told one by one.
+    Listed,
+}
+
+/// Feeds a store from a watch of all objects of a kind, and passes on what it tells. Used for our
+/// own kinds, which are kept whole.
 pub fn reflect<K>(
     client: &Client,
     writer: kube::runtime::reflector::store::Writer<K>,
     name: &'static str,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
-    mut touched: impl FnMut(K) + Send + 'static,
+    mut tell: impl FnMut(News<K>) + Send + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -203,12 +213,14 @@ pub fn reflect<K>(
         let mut stream = std::pin::pin!(stream);
         loop {
             match stream.next().await {
-                Some(Ok(
-                    Event::Apply(object) | Event::Delete(object) | Event::InitApply(object),
-                )) => {
-                    touched(object);
+                Some(Ok(Event::Apply(object) | Event::InitApply(object))) => {
+                    tell(News::There(object));
                 }
-                Some(Ok(Event::InitDone)) => check.set(true),
+                Some(Ok(Event::Delete(object))) => tell(News::Gone(object)),
+                Some(Ok(Event::InitDone)) => {
+                    tell(News::Listed);
+                    check.set(true);
+                }
                 Some(Ok(Event::Init)) => {}
                 Some(Err(error)) => {
                     tracing::warn!(kind = name, %error, "watch interrupted, it is taken up again");

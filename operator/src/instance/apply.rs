@@ -317,7 +317,8 @@ impl Writer<'_> {
         let secret = Secret {
             metadata: wish.metadata.clone(),
             data: Some(data.collect()),
-            immutable: Some(true),
+            // Not immutable: kubelets never look again at an immutable Secret, and would hand an
+            // old value to new pods when it was generated anew.
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };

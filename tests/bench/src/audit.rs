@@ -88,6 +88,9 @@ pub fn by_verb(calls: &[Call]) -> String {
     if counts.is_empty() {
         return "none".to_owned();
     }
-    let shown: Vec<String> = counts.iter().map(|(verb, n)| format!("{n} {verb}")).collect();
+    let shown: Vec<String> = counts
+        .iter()
+        .map(|(verb, n)| format!("{n} {verb}"))
+        .collect();
     shown.join(", ")
 }

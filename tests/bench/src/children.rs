@@ -4,14 +4,17 @@
 use std::{collections::HashSet, fs, path::Path, pin::Pin, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use crds::Route;
 use futures_util::{StreamExt as _, future::try_join_all, stream};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
-    batch::v1::Job,
-    core::v1::PersistentVolumeClaim,
+    batch::v1::{CronJob, Job},
+    core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch},
     core::{ApiResource, DynamicObject},
     runtime::{
@@ -19,25 +22,29 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use operator::cache::Kind;
 use serde_json::Value;
 
 use crate::{stage::params, world::Worldly};
 
-/// Every kind that an instance may own; what pods need before what makes pods.
-const KINDS: [Kind; 11] = [
-    Kind::Secret,
-    Kind::ServiceAccount,
-    Kind::PersistentVolumeClaim,
-    Kind::NetworkPolicy,
-    Kind::Service,
-    Kind::StatefulSet,
-    Kind::Deployment,
-    Kind::Job,
-    Kind::CronJob,
-    Kind::PodDisruptionBudget,
-    Kind::Route,
-];
+/// Every kind that an instance may own.
+fn kinds() -> [ApiResource; 11] {
+    fn of<K: Resource<DynamicType = ()>>() -> ApiResource {
+        ApiResource::erase::<K>(&())
+    }
+    [
+        of::<Secret>(),
+        of::<ServiceAccount>(),
+        of::<PersistentVolumeClaim>(),
+        of::<NetworkPolicy>(),
+        of::<Service>(),
+        of::<StatefulSet>(),
+        of::<Deployment>(),
+        of::<Job>(),
+        of::<CronJob>(),
+        of::<PodDisruptionBudget>(),
+        of::<Route>(),
+    ]
+}
 
 /// What the API server adds to the labels of a job's pods.
 const JOB_LABELS: [&str; 4] = [
@@ -59,13 +66,14 @@ pub struct Child {
 /// # Errors
 /// When they cannot be listed.
 pub async fn read(client: &Client, namespace: &str) -> Result<Vec<Child>> {
-    let lists = KINDS.map(|kind| async move {
-        let resource = kind.api_resource();
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(client.clone(), namespace, &resource);
+    let lists = kinds().map(|resource| async move {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
         let found = api.list(&ListParams::default()).await?;
         let owned = found.into_iter().filter(|object| {
-            object.owner_references().iter().any(|owner| owner.kind == "AppInstance")
+            object
+                .owner_references()
+                .iter()
+                .any(|owner| owner.kind == "AppInstance")
                 || object.labels().contains_key(crds::labels::INSTANCE)
         });
         owned
@@ -96,7 +104,16 @@ fn bare(resource: &ApiResource, object: &DynamicObject) -> Result<Value> {
     drop(
         &mut value,
         "/metadata",
-        &["namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences", "finalizers"],
+        &[
+            "namespace",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "managedFields",
+            "ownerReferences",
+            "finalizers",
+        ],
     );
     match resource.kind.as_str() {
         "Service" if value["spec"]["clusterIP"] != "None" => {
@@ -149,7 +166,9 @@ pub async fn apply(client: &Client, all: Vec<(String, Child)>, at_once: usize) -
         .map(|(namespace, child)| async move {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), &namespace, &child.resource);
-            let name = child.object["metadata"]["name"].as_str().unwrap_or_default();
+            let name = child.object["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default();
             api.patch(name, &params(), &Patch::Apply(&child.object))
                 .await
                 .with_context(|| format!("{} {name}", child.resource.kind))
@@ -174,8 +193,14 @@ pub fn expected(namespace: &str, children: &[Child]) -> Expected {
                 .contains(&child.resource.kind.as_str())
         })
         .map(|child| {
-            let name = child.object["metadata"]["name"].as_str().unwrap_or_default();
-            (child.resource.kind.clone(), namespace.to_owned(), name.to_owned())
+            let name = child.object["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default();
+            (
+                child.resource.kind.clone(),
+                namespace.to_owned(),
+                name.to_owned(),
+            )
         })
         .collect()
 }

@@ -82,7 +82,10 @@ pub async fn run(stage: &Stage, folder: &Path, count: usize) -> Result<String> {
             "floor": floor, "ours_cpu": ours_cpu, "floor_cpu": floor_cpu, "operator_mb": memory }),
     )?;
     let rows = vec![vec![
-        format!("{count} instances, {} lasting children each, s (≤ 60)", sample.len()),
+        format!(
+            "{count} instances, {} lasting children each, s (≤ 60)",
+            sample.len()
+        ),
         format!("{ours:.1}"),
         format!("{floor:.1}"),
         format!("{:.2}", ours / floor),

@@ -18,11 +18,17 @@ use tokio_rustls::TlsAcceptor;
 ///
 /// # Errors
 /// When it cannot listen.
-pub async fn serve(listen: SocketAddr, upstream: SocketAddr, certificate: &Path, key: &Path) -> Result<()> {
+pub async fn serve(
+    listen: SocketAddr,
+    upstream: SocketAddr,
+    certificate: &Path,
+    key: &Path,
+) -> Result<()> {
     let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
-    let mut config = rustls::ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-        .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    let mut config =
+        rustls::ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let mut connector = HttpConnector::new();
@@ -38,7 +44,10 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr, certificate: &Path,
                 return;
             };
             let forward = service_fn(move |mut request: Request<Incoming>| {
-                let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+                let path = request
+                    .uri()
+                    .path_and_query()
+                    .map_or("/", |path| path.as_str());
                 let uri: Result<Uri, _> = format!("http://{upstream}{path}").parse();
                 let client = client.clone();
                 async move {

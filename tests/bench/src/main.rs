@@ -111,23 +111,44 @@ fn main() -> ExitCode {
 }
 
 async fn execute(arguments: Arguments) -> Result<()> {
-    let (short, rounds) = (arguments.short, if arguments.short { 1 } else { arguments.rounds });
+    let (short, rounds) = (
+        arguments.short,
+        if arguments.short { 1 } else { arguments.rounds },
+    );
     let all = match arguments.command {
-        Some(What::FloorProxy { listen, upstream, certificate, key }) => {
+        Some(What::FloorProxy {
+            listen,
+            upstream,
+            certificate,
+            key,
+        }) => {
             return floor_proxy::serve(listen, upstream, &certificate, &key).await;
         }
-        Some(What::Handshakes { address, host, certificate, seconds }) => {
+        Some(What::Handshakes {
+            address,
+            host,
+            certificate,
+            seconds,
+        }) => {
             return handshakes::run(address, &host, &certificate, seconds).await;
         }
         Some(one) => vec![one],
         None => vec![
             What::Provision,
             What::Crowd { instances: 1000 },
-            What::Traffic { warm_up: 1, seconds: 4 },
-            What::Restart { instances: vec![1000, 10_000], patience: 360 },
+            What::Traffic {
+                warm_up: 1,
+                seconds: 4,
+            },
+            What::Restart {
+                instances: vec![1000, 10_000],
+                patience: 360,
+            },
         ],
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
     let target = std::env::current_exe()?;
     let folder = target.ancestors().nth(2).unwrap_or(&root).join("bench");
     fs::create_dir_all(&folder)?;
@@ -166,7 +187,10 @@ async fn measure(
                 crowd::run(&stage, folder, count).await?,
             )
         }
-        What::Restart { instances, patience } => {
+        What::Restart {
+            instances,
+            patience,
+        } => {
             let size = restart::Size {
                 instances: if short { vec![50] } else { instances.clone() },
                 starts: rounds,
@@ -175,7 +199,10 @@ async fn measure(
             let list: Vec<String> = size.instances.iter().map(usize::to_string).collect();
             (
                 "restart",
-                format!("restart --instances {} --patience {patience}", list.join(",")),
+                format!(
+                    "restart --instances {} --patience {patience}",
+                    list.join(",")
+                ),
                 restart::run(&mut stage, folder, &size).await?,
             )
         }

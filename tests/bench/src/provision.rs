@@ -57,7 +57,14 @@ pub async fn run(stage: &mut Stage, folder: &Path, rounds: u32) -> Result<String
             figures.helm.0.extend(kept.helm.0);
         }
     }
-    let Rounds { ours, ours_written, ours_calls, floor, floor_written, helm } = &figures;
+    let Rounds {
+        ours,
+        ours_written,
+        ours_calls,
+        floor,
+        floor_written,
+        helm,
+    } = &figures;
     let rows = vec![
         vec![
             format!("created → Ready, ms ({count} children)"),
@@ -110,17 +117,21 @@ async fn ours(stage: &mut Stage, round: u32, kept: &mut Rounds) -> Result<Vec<ch
 
     let children = children::read(&client, &namespace).await?;
     let calls = stage.audit.news()?;
-    let is_child = |resource: &str| !["appinstances", "events", "organizations", "leases"].contains(&resource);
+    let is_child =
+        |resource: &str| !["appinstances", "events", "organizations", "leases"].contains(&resource);
     let written = calls
         .iter()
         .filter(|call| ["patch", "create", "update"].contains(&call.verb.as_str()))
-        .filter(|call| call.object_ref.subresource.is_empty() && is_child(&call.object_ref.resource))
+        .filter(|call| {
+            call.object_ref.subresource.is_empty() && is_child(&call.object_ref.resource)
+        })
         .map(|call| call.stage_timestamp)
         .max()
         .context("no child was written")?;
-    kept.ours_written.push(written.duration_since(born).as_secs_f64() * 1e3);
+    kept.ours_written
+        .push(written.duration_since(born).as_secs_f64() * 1e3);
     kept.ours_calls.push(calls.len() as f64);
-    if std::env::var_os("BENCH_TIMELINE").is_some() {
+    if std::env::var_os("TUTTI_BENCH_TIMELINE").is_some() {
         for call in &calls {
             let at = |time: Timestamp| time.duration_since(born).as_secs_f64() * 1e3;
             eprintln!(
@@ -137,21 +148,37 @@ async fn ours(stage: &mut Stage, round: u32, kept: &mut Rounds) -> Result<Vec<ch
     Ok(children)
 }
 
-async fn floor(stage: &Stage, round: u32, children: &[children::Child], kept: &mut Rounds) -> Result<()> {
+async fn floor(
+    stage: &Stage,
+    round: u32,
+    children: &[children::Child],
+    kept: &mut Rounds,
+) -> Result<()> {
     let namespace = format!("p1-floor-{round}");
     stage.make_namespace(&namespace).await?;
     let client = stage.plane.client().await?;
     let mut readiness = children::Readiness::watch(&client).await?;
-    let all = children.iter().map(|child| (namespace.clone(), child.clone())).collect();
+    let all = children
+        .iter()
+        .map(|child| (namespace.clone(), child.clone()))
+        .collect();
     let begun = Instant::now();
     children::apply(&client, all, children.len()).await?;
     kept.floor_written.push(milliseconds(begun));
-    readiness.wait(children::expected(&namespace, children)).await?;
+    readiness
+        .wait(children::expected(&namespace, children))
+        .await?;
     kept.floor.push(milliseconds(begun));
     Ok(())
 }
 
-fn helm(stage: &Stage, round: u32, children: &[children::Child], folder: &Path, kept: &mut Rounds) -> Result<()> {
+fn helm(
+    stage: &Stage,
+    round: u32,
+    children: &[children::Child],
+    folder: &Path,
+    kept: &mut Rounds,
+) -> Result<()> {
     let chart = folder.join("chart");
     children::chart(&chart, children)?;
     let home = folder.join("helm");

@@ -91,12 +91,21 @@ impl Setting {
             }
             Kind::Caddy => {
                 let file = self.write("Caddyfile", &self.caddyfile(port))?;
-                let caddy = self.caddy.as_deref().map(show).context("Caddy is missing")?;
+                let caddy = self
+                    .caddy
+                    .as_deref()
+                    .map(show)
+                    .context("Caddy is missing")?;
                 let home = show(&self.folder);
                 Process::start(
                     SERVER,
                     &[&caddy, "run", "--adapter", "caddyfile", "--config", &file],
-                    &[("GOMAXPROCS", "1"), ("HOME", &home), ("XDG_DATA_HOME", &home), ("XDG_CONFIG_HOME", &home)],
+                    &[
+                        ("GOMAXPROCS", "1"),
+                        ("HOME", &home),
+                        ("XDG_DATA_HOME", &home),
+                        ("XDG_CONFIG_HOME", &home),
+                    ],
                     &log,
                 )?
             }
@@ -119,7 +128,10 @@ impl Setting {
         let file = self.write("upstream.conf", &self.nginx_with("upstream", &http))?;
         let log = self.folder.join("upstream.log");
         let process = Process::start("1", &["nginx", "-c", &file], &[], &log)?;
-        let mut server = Server { process, port: self.upstream };
+        let mut server = Server {
+            process,
+            port: self.upstream,
+        };
         server.wait_listening(&log).await?;
         Ok(server)
     }
@@ -133,7 +145,13 @@ impl Setting {
         Process::start(
             SERVER,
             &[
-                "unshare", "--mount", "--", "sh", "-c", &script, "gateway",
+                "unshare",
+                "--mount",
+                "--",
+                "sh",
+                "-c",
+                &script,
+                "gateway",
                 &beside_us("gateway")?,
                 "--platform-zone=apps.test",
                 "--certificate-namespace=bench",
@@ -175,12 +193,22 @@ impl Setting {
     }
 
     fn nginx_with(&self, name: &str, http: &str) -> String {
-        let at = |what: &str| self.folder.join(format!("{name}-{what}")).display().to_string();
+        let at = |what: &str| {
+            self.folder
+                .join(format!("{name}-{what}"))
+                .display()
+                .to_string()
+        };
         format!(
             "daemon off;\nuser root;\nworker_processes 1;\npid {};\nerror_log stderr warn;\nevents {{ worker_connections 16384; }}\n\
              http {{\naccess_log off;\nkeepalive_requests 1000000000;\nclient_body_temp_path {};\nproxy_temp_path {};\nfastcgi_temp_path {};\n\
              uwsgi_temp_path {};\nscgi_temp_path {};\n{http}\n}}\n",
-            at("pid"), at("body"), at("proxy"), at("fastcgi"), at("uwsgi"), at("scgi")
+            at("pid"),
+            at("body"),
+            at("proxy"),
+            at("fastcgi"),
+            at("uwsgi"),
+            at("scgi")
         )
     }
 
@@ -224,10 +252,17 @@ impl Server {
 /// # Errors
 /// When that fails.
 pub fn provide() -> Result<()> {
-    let programs = [("haproxy", "haproxy"), ("nginx", "nginx-light"), ("h2load", "nghttp2-client")];
+    let programs = [
+        ("haproxy", "haproxy"),
+        ("nginx", "nginx-light"),
+        ("h2load", "nghttp2-client"),
+    ];
     let missing: Vec<&str> = programs
         .iter()
-        .filter(|(program, _)| !Path::new("/usr/sbin").join(program).exists() && !Path::new("/usr/bin").join(program).exists())
+        .filter(|(program, _)| {
+            !Path::new("/usr/sbin").join(program).exists()
+                && !Path::new("/usr/bin").join(program).exists()
+        })
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {

@@ -11,8 +11,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::{
-    audit,
-    children,
+    audit, children,
     figures::{Series, keep, table},
     instances::{self, Key},
     process,
@@ -41,7 +40,9 @@ pub async fn run(stage: &mut Stage, folder: &Path, size: &Size) -> Result<String
         let begun = Instant::now();
         let (count, each) = fill(stage, wished, size.patience).await?;
         let filling = begun.elapsed().as_secs_f64();
-        eprintln!("P2: {count} of {wished} instances with {each} children each after {filling:.0} s");
+        eprintln!(
+            "P2: {count} of {wished} instances with {each} children each after {filling:.0} s"
+        );
         if count < wished {
             notes.push_str(&format!(
                 "{wished} were wished; filling was ended after {:.0} s with {count}.\n",
@@ -140,7 +141,9 @@ async fn start(stage: &mut Stage, count: usize, is_last: bool, starts: &mut Star
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    starts.settled.push(settled.duration_since(begun).as_secs_f64());
+    starts
+        .settled
+        .push(settled.duration_since(begun).as_secs_f64());
     starts.cpu.push(cpu);
     starts.calls.push(audit::by_verb(&stage.audit.news()?));
     if is_last {

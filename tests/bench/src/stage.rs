@@ -24,6 +24,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinHandle,
 };
 
 use crate::{audit::Audit, process::Process, world};
@@ -52,6 +53,15 @@ pub struct Stage {
     pub audit: Audit,
     folder: PathBuf,
     measured: PathBuf,
+    world: Option<JoinHandle<()>>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(world) = self.world.take() {
+            world.abort();
+        }
+    }
 }
 
 impl Stage {
@@ -76,7 +86,8 @@ impl Stage {
             .start()
             .await?;
         let client = plane.client().await?;
-        let stage = Self {
+        let mut stage = Self {
+            world: None,
             measured: file("measured.kubeconfig"),
             audit: Audit::new(file("audit.log")),
             folder: folder.to_owned(),
@@ -95,7 +106,7 @@ impl Stage {
             apps.patch(&app.name_any(), &params(), &Patch::Apply(&app))
                 .await?;
         }
-        tokio::spawn(world::play(stage.plane.client().await?));
+        stage.world = Some(tokio::spawn(world::play(stage.plane.client().await?)));
         Ok(stage)
     }
 
@@ -118,7 +129,8 @@ impl Stage {
     /// When the API server refuses.
     pub async fn make_namespace(&self, name: &str) -> Result<()> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let object =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         api.patch(name, &params(), &Patch::Apply(object)).await?;
         Ok(())
     }
@@ -134,7 +146,8 @@ impl Stage {
     }
 
     async fn found_one(&self, api: &Api<Organization>, name: &str) -> Result<()> {
-        let quota = json!({ "cpu": "100000", "memory": "100Ti", "storage": "100Ti", "instances": 10000 });
+        let quota =
+            json!({ "cpu": "100000", "memory": "100Ti", "storage": "100Ti", "instances": 10000 });
         let object = json!({
             "apiVersion": "tutti.dev/v1alpha1",
             "kind": "Organization",
@@ -197,7 +210,10 @@ impl Operator {
         let end = Instant::now() + PATIENCE;
         loop {
             self.process.check().context("see operator.log")?;
-            if get(self.port, "/readyz").await.is_ok_and(|text| text.starts_with("HTTP/1.1 200")) {
+            if get(self.port, "/readyz")
+                .await
+                .is_ok_and(|text| text.starts_with("HTTP/1.1 200"))
+            {
                 return Ok(());
             }
             if Instant::now() > end {
@@ -255,7 +271,10 @@ pub fn free_port() -> Result<u16> {
 pub fn beside_us(name: &str) -> Result<String> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
-        bail!("{} is missing: run make bench, which builds it", path.display());
+        bail!(
+            "{} is missing: run make bench, which builds it",
+            path.display()
+        );
     }
     Ok(path.display().to_string())
 }

@@ -68,17 +68,31 @@ pub async fn run(stage: &Stage, folder: &Path, size: &Size) -> Result<String> {
     for round in 1..=size.rounds {
         for (kind, figures) in kinds.iter().zip(&mut all) {
             let mut server = setting.start(*kind).await?;
-            wait_answering(&mut server).await.with_context(|| kind.name())?;
+            wait_answering(&mut server)
+                .await
+                .with_context(|| kind.name())?;
             for ((job, name), figures) in JOBS.iter().zip(figures) {
                 generate(*job, server.port, &setting, size.warm_up)?;
                 let (before, begun) = (cpu_seconds(server.process.id()), Instant::now());
                 let count = generate(*job, server.port, &setting, size.seconds)?;
-                let (cpu, took) = (cpu_seconds(server.process.id()) - before, begun.elapsed().as_secs_f64());
+                let (cpu, took) = (
+                    cpu_seconds(server.process.id()) - before,
+                    begun.elapsed().as_secs_f64(),
+                );
                 figures.per_second.push(count / took);
                 figures.cpu.push(cpu / count * 1e6);
                 figures.busy.push(cpu / took * 100.0);
-                keep(folder, "p4", &json!({ "server": kind.name(), "job": name, "round": round, "count": count, "seconds": took, "cpu_seconds": cpu }))?;
-                eprintln!("P4 round {round}: {} {name}: {:.0}/s, {:.1} µs of CPU each", kind.name(), count / took, cpu / count * 1e6);
+                keep(
+                    folder,
+                    "p4",
+                    &json!({ "server": kind.name(), "job": name, "round": round, "count": count, "seconds": took, "cpu_seconds": cpu }),
+                )?;
+                eprintln!(
+                    "P4 round {round}: {} {name}: {:.0}/s, {:.1} µs of CPU each",
+                    kind.name(),
+                    count / took,
+                    cpu / count * 1e6
+                );
             }
         }
     }
@@ -99,17 +113,35 @@ fn show(kinds: &[Kind], all: &[[Figures; 3]], setting: &Setting, size: &Size) ->
                     figures.per_second.show(0),
                     figures.busy.show(0),
                     figures.cpu.show(1),
-                    if *kind == Kind::Gateway { "1".to_owned() } else { ours.over(&figures.cpu).show(2) },
+                    if *kind == Kind::Gateway {
+                        "1".to_owned()
+                    } else {
+                        ours.over(&figures.cpu).show(2)
+                    },
                 ]
             })
             .collect();
-        let head = [name, "per second", "busy, % of core 0", "CPU per operation, µs", "gateway ÷ this"];
+        let head = [
+            name,
+            "per second",
+            "busy, % of core 0",
+            "CPU per operation, µs",
+            "gateway ÷ this",
+        ];
         text.push_str(&table(&head, &rows));
         text.push('\n');
     }
     let caddy = setting.caddy.as_ref().map_or_else(
         || "Caddy: not to be had, left out".to_owned(),
-        |path| format!("Caddy {}", document::version(&path.display().to_string(), "version").split(' ').next().unwrap_or_default()),
+        |path| {
+            format!(
+                "Caddy {}",
+                document::version(&path.display().to_string(), "version")
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default()
+            )
+        },
     );
     text.push_str(&format!(
         "{} rounds, the servers in turn and each a fresh process, {} s of warm-up and {} s of measuring per job. {}; {}; {caddy}; {} on {}.\n",
@@ -142,7 +174,14 @@ async fn wait_answering(server: &mut Server) -> Result<()> {
 
 fn h2load(port: u16, flags: &[&str]) -> Result<String> {
     let output = Command::new("taskset")
-        .args(["--cpu-list", "1", "h2load", "-t", "1", &format!("--connect-to=127.0.0.1:{port}")])
+        .args([
+            "--cpu-list",
+            "1",
+            "h2load",
+            "-t",
+            "1",
+            &format!("--connect-to=127.0.0.1:{port}"),
+        ])
         .args(flags)
         .arg(format!("https://{HOST}:{port}/"))
         .output()
@@ -199,7 +238,10 @@ async fn prepare(stage: &Stage, folder: &Path) -> Result<Setting> {
     };
     fs::write(&setting.certificate, certificate.pem())?;
     fs::write(&setting.key, key.serialize_pem())?;
-    fs::write(folder.join("haproxy.pem"), certificate.pem() + &key.serialize_pem())?;
+    fs::write(
+        folder.join("haproxy.pem"),
+        certificate.pem() + &key.serialize_pem(),
+    )?;
 
     stage.make_namespace("bench").await?;
     let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), "bench");
@@ -208,16 +250,23 @@ async fn prepare(stage: &Stage, folder: &Path) -> Result<Setting> {
         "metadata": { "name": "tls" },
         "data": { "tls.crt": STANDARD.encode(certificate.pem()), "tls.key": STANDARD.encode(key.serialize_pem()) },
     });
-    secrets.patch("tls", &params(), &Patch::Apply(secret)).await?;
+    secrets
+        .patch("tls", &params(), &Patch::Apply(secret))
+        .await?;
     let routes: Api<Route> = Api::namespaced(stage.client.clone(), "bench");
     let route = json!({
         "apiVersion": "tutti.dev/v1alpha1", "kind": "Route", "metadata": { "name": "bench" },
         "spec": { "hostname": HOST, "backend": { "service": "upstream", "port": setting.upstream } },
     });
-    routes.patch("bench", &params(), &Patch::Apply(route)).await?;
+    routes
+        .patch("bench", &params(), &Patch::Apply(route))
+        .await?;
     let condition = |type_: &str| json!({ "type": type_, "status": "True", "reason": "Benchmark", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" });
-    let status = json!({ "status": { "conditions": [condition("Accepted"), condition("BackendReady")] } });
-    routes.patch_status("bench", &params_of_merge(), &Patch::Merge(status)).await?;
+    let status =
+        json!({ "status": { "conditions": [condition("Accepted"), condition("BackendReady")] } });
+    routes
+        .patch_status("bench", &params_of_merge(), &Patch::Merge(status))
+        .await?;
     Ok(setting)
 }
 
@@ -234,7 +283,9 @@ fn caddy() -> Option<PathBuf> {
         eprintln!("building Caddy {VERSION}");
         let status = Command::new("timeout")
             .args(["180", "go", "install", "-trimpath", "-ldflags", "-s -w"])
-            .arg(format!("github.com/caddyserver/caddy/v2/cmd/caddy@{VERSION}"))
+            .arg(format!(
+                "github.com/caddyserver/caddy/v2/cmd/caddy@{VERSION}"
+            ))
             .env("CGO_ENABLED", "0")
             .env("GOBIN", &folder)
             .status();

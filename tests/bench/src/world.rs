@@ -43,7 +43,11 @@ pub trait Worldly:
 
 impl Worldly for Deployment {
     fn is_well(&self) -> bool {
-        let wished = self.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let wished = self
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
         self.status.as_ref().is_some_and(|status| {
             status.observed_generation == self.metadata.generation
                 && status.ready_replicas.unwrap_or(0) == wished
@@ -60,7 +64,11 @@ impl Worldly for Deployment {
 
 impl Worldly for StatefulSet {
     fn is_well(&self) -> bool {
-        let wished = self.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let wished = self
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
         self.status.as_ref().is_some_and(|status| {
             status.observed_generation == self.metadata.generation
                 && status.ready_replicas.unwrap_or(0) == wished
@@ -103,7 +111,10 @@ impl Worldly for Job {
 
 impl Worldly for PersistentVolumeClaim {
     fn is_well(&self) -> bool {
-        let phase = self.status.as_ref().and_then(|status| status.phase.as_deref());
+        let phase = self
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
         phase == Some("Bound")
     }
 
