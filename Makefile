@@ -22,7 +22,7 @@ CARGO_DENY := $(TUTTI_CACHE)/cargo-deny@0.20.2/bin/cargo-deny
 CLUSTER    := $(and $(CONTEXT),--context $(CONTEXT)) $(and $(REGISTRY),--registry $(REGISTRY))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down stop status env logs images test lint fmt bench generate tools lab binaries lint-generated lint-plan lint-deny
+.PHONY: help up down stop status env logs images test test-long lint fmt bench generate tools lab binaries lint-generated lint-plan lint-deny
 
 help:
 	@echo "Tutti. From a bare machine: make up"
@@ -60,6 +60,9 @@ test: lab ## Every test, the quick ones first; starts the lab when it is needed
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
 	lines=$$($(LAB) env) && eval "$$lines" && cargo test --workspace
 	@echo "make test: every test passed"
+
+test-long: test ## Also the tests that take long or need the lab to themselves
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --package journeys -- --ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts
 	cargo fmt --all --check

@@ -275,7 +275,14 @@ fn is_as_planned<K: Serialize>(
         .unwrap_or_else(PoisonError::into_inner);
     fences
         .get(key)
-        .is_some_and(|applied| applied.is_as_planned(&digest::of(object)))
+        .is_some_and(|applied| applied.is_as_planned(&digest::of(object), || body(object)))
+}
+
+/// What is applied, with its digest.
+fn body<K: Serialize>(object: &K) -> serde_json::Value {
+    let mut body = serde_json::to_value(object).unwrap_or_default();
+    body["metadata"]["annotations"][labels::PLAN] = digest::of(object).into();
+    body
 }
 
 async fn apply<K>(
@@ -293,8 +300,7 @@ where
         + std::fmt::Debug,
 {
     let name = object.name_any();
-    let mut body = serde_json::to_value(object).unwrap_or_default();
-    body["metadata"]["annotations"][labels::PLAN] = digest::of(object).into();
+    let body = body(object);
     let params = PatchParams::apply(labels::MANAGER).force();
     match api
         .patch_metadata(&name, &params, &Patch::Apply(&body))

@@ -69,21 +69,21 @@ const CLUSTER: &[Line] = &[
     (
         "",
         &["serviceaccounts"],
-        &["list", "watch", "create", "patch"],
-        "identities of pods; they go with their instances",
+        &["get", "list", "watch", "create", "patch"],
+        "identities of pods, never somebody else's; they go with their instances",
     ),
     (
         "",
         &["persistentvolumeclaims"],
-        &["list", "watch", "create", "patch", "delete"],
-        "volumes; deleted only with an instance whose policy is Delete",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "volumes, never somebody else's; deleted only with an instance whose policy is Delete",
     ),
     (
         "",
         &["secrets"],
-        &["create", "get", "list", "watch", "delete"],
-        "generated secrets, watched and read as metadata only; deleted only with an instance whose \
-         policy is Delete",
+        &["create", "get", "list", "watch", "patch", "delete"],
+        "generated secrets, watched, read and relabelled as metadata only; deleted only with an \
+         instance whose policy is Delete",
     ),
     (
         "",
@@ -124,9 +124,15 @@ const CLUSTER: &[Line] = &[
     ),
     (
         "batch",
-        &["jobs", "cronjobs"],
+        &["jobs"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "installation and upgrade jobs, never somebody else's",
+    ),
+    (
+        "batch",
+        &["cronjobs"],
         &["list", "watch", "create", "patch", "delete"],
-        "installation, upgrade and periodic jobs",
+        "periodic jobs",
     ),
     (
         "networking.k8s.io",

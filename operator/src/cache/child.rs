@@ -1,14 +1,12 @@
 //! A child as the cache keeps it: what decisions depend on, and nothing else.
 //!
 //! Whether a child is as it was last applied is told by two facts that a metadata watch carries:
-//! the annotation `tutti.dev/plan` (the digest of what was applied) and managedFields (who else
-//! wrote to it, and when). So an unchanged child costs neither a read nor a write, and one that
-//! was edited by hand is applied again.
+//! the annotation `tutti.dev/plan` (the digest of what was applied), and which fields are still
+//! ours (`owned.rs`): whoever changes or removes one takes it from us. So an unchanged child costs
+//! neither a read nor a write, one that was edited by hand is applied again, and what others add
+//! beside us is theirs.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use crds::{Route, condition::Condition, labels};
-use jiff::Timestamp;
+use crds::{AppInstance, Route, condition::Condition, labels};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
@@ -18,12 +16,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
 };
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     core::{ObjectMeta, PartialObjectMeta},
 };
 use plan::context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen};
+use serde_json::Value;
 
-use super::InstanceKey;
+use super::{InstanceKey, owned};
 
 /// Kinds of children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +54,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether somebody else's object may differ in no field from ours, so that applying ours on
+    /// it would meet no conflict. The others have a selector, a schedule or a hostname.
+    #[must_use]
+    pub fn is_taken_in_silence(self) -> bool {
+        matches!(
+            self,
+            Self::ServiceAccount | Self::PersistentVolumeClaim | Self::Job
+        )
+    }
+
     /// Whether one that is not planned is deleted. Never a volume or a Secret: they hold what
     /// cannot be made again. Never the app itself, which is always planned in the end. Pods belong
     /// to their controllers.
@@ -80,12 +89,10 @@ pub struct Applied {
     pub resource_version: u64,
     /// Digest of what was applied, as the object says itself.
     pub plan: Option<String>,
-    /// Digest of who owns which fields, ours included.
-    pub touch: u64,
-    /// Somebody else wrote to it after us.
-    pub foreign_is_newer: bool,
-    /// [`Self::touch`] as it was in the answer to our last apply.
-    pub verified_touch: Option<u64>,
+    /// Digest of the fields that are ours.
+    pub owned: u64,
+    /// [`Self::owned`] as it was in the answer to our last apply.
+    pub verified: Option<u64>,
     /// It is going away.
     pub is_deleting: bool,
     /// UID of the object that it belongs to, where it goes with it.
@@ -100,24 +107,7 @@ impl Applied {
         let ours = entries
             .iter()
             .filter(|entry| is_ours(entry))
-            .filter_map(time_of)
-            .max();
-        let foreign = entries
-            .iter()
-            .filter(|entry| is_foreign(entry))
-            .filter_map(time_of)
-            .max();
-        let mut hasher = DefaultHasher::new();
-        for entry in entries
-            .iter()
-            .filter(|entry| is_ours(entry) || is_foreign(entry))
-        {
-            entry.manager.hash(&mut hasher);
-            entry.time.as_ref().map(|time| time.0).hash(&mut hasher);
-            if let Some(fields) = &entry.fields_v1 {
-                fields.0.to_string().hash(&mut hasher);
-            }
-        }
+            .filter_map(|entry| Some(&entry.fields_v1.as_ref()?.0));
         Self {
             uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: metadata
@@ -129,10 +119,8 @@ impl Applied {
                 .annotations
                 .as_ref()
                 .and_then(|a| a.get(labels::PLAN).cloned()),
-            touch: hasher.finish(),
-            // Times are whole seconds: the same second counts as later.
-            foreign_is_newer: foreign.is_some_and(|theirs| ours.is_none_or(|ours| theirs >= ours)),
-            verified_touch: None,
+            owned: owned::in_entries(ours),
+            verified: None,
             is_deleting: metadata.deletion_timestamp.is_some(),
             owner: metadata
                 .owner_references
@@ -147,7 +135,7 @@ impl Applied {
     pub fn verified(metadata: &ObjectMeta) -> Self {
         let applied = Self::of(metadata);
         Self {
-            verified_touch: Some(applied.touch),
+            verified: Some(applied.owned),
             ..applied
         }
     }
@@ -160,41 +148,28 @@ impl Applied {
         }
         let is_news = told.resource_version > self.resource_version;
         if is_news {
-            told.verified_touch = told.verified_touch.or(self.verified_touch);
-        } else if told.verified_touch.is_some() {
-            self.verified_touch = told.verified_touch;
+            told.verified = told.verified.or(self.verified);
+        } else if told.verified.is_some() {
+            self.verified = told.verified;
         }
         is_news
     }
 
-    /// Whether it is as this plan wants it, as far as anybody can tell without reading it.
+    /// Whether it is as this plan wants it, as far as anybody can tell without reading it: by the
+    /// plan's digest, and by what would be applied where that was not applied in this life.
     #[must_use]
-    pub fn is_as_planned(&self, digest: &str) -> bool {
-        let untouched = match self.verified_touch {
-            Some(verified) => verified == self.touch,
-            None => !self.foreign_is_newer,
+    pub fn is_as_planned(&self, digest: &str, body: impl FnOnce() -> Value) -> bool {
+        let ours = || match self.verified {
+            Some(verified) => verified,
+            None => owned::after_applying(&body()),
         };
-        self.plan.as_deref() == Some(digest) && untouched && !self.is_deleting
+        self.plan.as_deref() == Some(digest) && !self.is_deleting && self.owned == ours()
     }
-}
-
-fn time_of(entry: &ManagedFieldsEntry) -> Option<Timestamp> {
-    entry.time.as_ref().map(|time| time.0)
 }
 
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(labels::MANAGER)
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
-}
-
-/// Kubernetes' own controllers write annotations and volume names beside us; status is theirs.
-fn is_foreign(entry: &ManagedFieldsEntry) -> bool {
-    let manager = entry.manager.as_deref().unwrap_or_default();
-    entry.subresource.as_deref().unwrap_or_default().is_empty()
-        && manager != labels::MANAGER
-        && !manager.starts_with("kube-controller-manager")
-        && !manager.starts_with("kube-scheduler")
-        && !manager.starts_with("kubelet")
 }
 
 /// A child.
@@ -255,17 +230,33 @@ pub enum Seen {
     },
 }
 
-/// Which instance an object belongs to, by its labels.
+/// Which instance an object belongs to: by its owner, and where it has none by its label.
 #[must_use]
 pub fn instance_of(metadata: &ObjectMeta) -> Option<InstanceKey> {
     let labels = metadata.labels.as_ref()?;
     if labels.get(labels::MANAGED_BY).map(String::as_str) != Some(labels::MANAGER) {
         return None;
     }
+    let kind = AppInstance::kind(&());
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == kind);
     Some(InstanceKey {
         namespace: metadata.namespace.clone()?,
-        name: labels.get(labels::INSTANCE)?.clone(),
+        name: owner
+            .map(|owner| &owner.name)
+            .or_else(|| labels.get(labels::INSTANCE))?
+            .clone(),
     })
+}
+
+/// Whether an object that no watch tells of is this instance's: its labels may be gone, but it
+/// remembers who made it.
+#[must_use]
+pub fn is_of(metadata: &ObjectMeta, key: &InstanceKey) -> bool {
+    instance_of(metadata).map_or_else(
+        || metadata.managed_fields.iter().flatten().any(is_ours),
+        |other| other == *key,
+    )
 }
 
 /// What the cache keeps of an object of this type.

@@ -12,6 +12,7 @@
 pub mod child;
 pub mod fence;
 pub mod fence_watch;
+pub mod owned;
 pub mod watch;
 
 use std::{
@@ -89,14 +90,28 @@ impl Cache {
     /// with a volume `c` both want the claim `a-b-c`.
     #[must_use]
     pub fn other_owner(&self, key: &InstanceKey, kind: Kind, name: &str) -> Option<InstanceKey> {
+        let mut homes = self.homes(&key.namespace, kind, name).into_iter();
+        homes.find(|home| home != key)
+    }
+
+    /// The instances that are known to have a child of this kind and name. Every child's name
+    /// begins with its instance's.
+    #[must_use]
+    pub fn homes(&self, namespace: &str, kind: Kind, name: &str) -> Vec<InstanceKey> {
         let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
         let slot = (kind, name.to_owned());
-        children
-            .iter()
-            .find(|(other, siblings)| {
-                *other != key && other.namespace == key.namespace && siblings.contains_key(&slot)
+        let ends = name.match_indices('-').map(|(end, _)| end);
+        ends.chain([name.len()])
+            .map(|end| InstanceKey {
+                namespace: namespace.to_owned(),
+                name: name[..end].to_owned(),
             })
-            .map(|(other, _)| other.clone())
+            .filter(|home| {
+                children
+                    .get(home)
+                    .is_some_and(|siblings| siblings.contains_key(&slot))
+            })
+            .collect()
     }
 
     /// Takes note of a child, unless something newer is known. Returns whether anything changed.

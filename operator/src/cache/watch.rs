@@ -146,7 +146,11 @@ fn handle<K: Digest>(
         }
         Event::InitDone => cache.keep_only(kind, listed).into_iter().for_each(touch),
         Event::Apply(object) => {
-            let Some(key) = instance_of(object.meta()) else {
+            let key = instance_of(object.meta());
+            forget_elsewhere(cache, key.as_ref(), kind, &object)
+                .into_iter()
+                .for_each(touch);
+            let Some(key) = key else {
                 return;
             };
             if note(cache, &key, kind, &object) {
@@ -162,6 +166,24 @@ fn handle<K: Digest>(
             touch(key);
         }
     }
+}
+
+/// An object whose label was changed by hand is no longer known as a child of its instance, which
+/// then looks for it.
+fn forget_elsewhere<K: Digest>(
+    cache: &Cache,
+    key: Option<&InstanceKey>,
+    kind: Kind,
+    object: &K,
+) -> Vec<InstanceKey> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let uid = object.uid().unwrap_or_default();
+    let mut homes = cache.homes(&namespace, kind, &name);
+    homes.retain(|home| Some(home) != key);
+    for home in &homes {
+        cache.forget(home, kind, &name, &uid);
+    }
+    homes
 }
 
 fn note<K: Digest>(cache: &Cache, key: &InstanceKey, kind: Kind, object: &K) -> bool {

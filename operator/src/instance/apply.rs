@@ -9,24 +9,20 @@ use std::{
 
 use crds::{condition, labels};
 use futures_util::future::join_all;
-use k8s_openapi::{
-    ByteString, NamespaceResourceScope,
-    api::{batch::v1::Job, core::v1::Secret},
-};
+use k8s_openapi::{NamespaceResourceScope, api::batch::v1::Job};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
     core::ObjectMeta,
 };
-use plan::{DesiredState, SecretWish, build, digest, health::Refusal};
-use rand::RngExt as _;
+use plan::{DesiredState, digest, health::Refusal};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Instances;
 use crate::{
     cache::{
         Child, Children, InstanceKey, Kind, Seen,
-        child::{Applied, Digest},
+        child::{Applied, Digest, is_of},
     },
     failure::{Failure, name_taken, refusal},
 };
@@ -56,7 +52,8 @@ impl Outcome {
     }
 }
 
-enum Trouble {
+/// Why a write was not made.
+pub(super) enum Trouble {
     Refused(Refusal),
     Failed(Failure),
 }
@@ -114,7 +111,7 @@ pub async fn apply(
 
     // A job that ended well is how a crash between any two steps finds what was done: it stays
     // until status says so, or an upgrade would run twice.
-    let is_told = installed == version.as_deref();
+    let is_told = version.is_none() || installed == version.as_deref();
     let mut outcome = Outcome {
         keeps_jobs: !is_told
             && writer
@@ -124,7 +121,7 @@ pub async fn apply(
     };
     let (made, account, claims, policies, services, routes) =
         futures_util::join!(
-            join_all(secrets.iter().map(|secret| writer.generate(secret))),
+            join_all(secrets.iter().map(|secret| writer.provide_secret(secret))),
             writer.apply(Kind::ServiceAccount, condition::WORKLOAD_READY, account),
             join_all(volumes.iter().map(|claim| {
                 writer.apply_seen(Kind::PersistentVolumeClaim, condition::STORAGE_READY, claim)
@@ -183,9 +180,10 @@ pub async fn apply(
     outcome
 }
 
-struct Writer<'a> {
-    operator: &'a Instances,
-    key: &'a InstanceKey,
+/// What every write needs.
+pub(super) struct Writer<'a> {
+    pub(super) operator: &'a Instances,
+    pub(super) key: &'a InstanceKey,
     /// UID of the instance.
     uid: String,
     children: &'a Children,
@@ -193,14 +191,14 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn api<K>(&self) -> Api<K>
+    pub(super) fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         Api::namespaced(self.operator.client.clone(), &self.key.namespace)
     }
 
-    fn known(&self, kind: Kind, name: &str) -> Option<&Child> {
+    pub(super) fn known(&self, kind: Kind, name: &str) -> Option<&Child> {
         self.children.get(&(kind, name.to_owned()))
     }
 
@@ -213,7 +211,7 @@ impl Writer<'_> {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let Some((name, params, body)) = self.patch(kind, part, object)? else {
+        let Some((name, params, body)) = self.patch(kind, part, object).await? else {
             return Ok(());
         };
         let answer = self
@@ -239,7 +237,7 @@ impl Writer<'_> {
             + std::fmt::Debug
             + Digest,
     {
-        let Some((name, params, body)) = self.patch(kind, part, object)? else {
+        let Some((name, params, body)) = self.patch(kind, part, object).await? else {
             return Ok(());
         };
         match self
@@ -256,7 +254,7 @@ impl Writer<'_> {
     }
 
     /// The request that makes an object as planned; `None` when it is.
-    fn patch<K>(
+    async fn patch<K>(
         &self,
         kind: Kind,
         part: &'static str,
@@ -267,8 +265,14 @@ impl Writer<'_> {
     {
         let name = object.name_any();
         let digest = digest::of(object);
+        let body = || {
+            // k8s-openapi's objects have string keys only: writing them as JSON cannot fail.
+            let mut body = serde_json::to_value(object).unwrap_or_default();
+            body["metadata"]["annotations"][labels::PLAN] = digest.as_str().into();
+            body
+        };
         let known = self.known(kind, &name);
-        if known.is_some_and(|child| child.is_as_planned(&digest)) {
+        if known.is_some_and(|child| child.is_as_planned(&digest, body)) {
             return Ok(None);
         }
         if known.is_none()
@@ -281,87 +285,38 @@ impl Writer<'_> {
                 &format!("belongs to instance {}", other.name),
             )));
         }
-        // k8s-openapi's objects have string keys only: writing them as JSON cannot fail.
-        let mut body = serde_json::to_value(object).unwrap_or_default();
-        body["metadata"]["annotations"][labels::PLAN] = digest.into();
         let params = PatchParams::apply(labels::MANAGER);
         // An object that is not known to be ours is not taken by force: somebody else's values
         // then stand against ours, and the answer is a conflict.
-        let params = if known.is_some() {
-            params.force()
-        } else {
-            params
-        };
-        Ok(Some((name, params, body)))
+        let is_ours = known.is_some()
+            || kind.is_taken_in_silence() && self.is_ours(kind, part, &name).await?;
+        let params = if is_ours { params.force() } else { params };
+        Ok(Some((name, params, body())))
     }
 
-    fn wrote(&self, kind: Kind, name: &str, metadata: &ObjectMeta, seen: Seen) {
+    /// Whether an object that no watch has told of is there, and this instance's all the same.
+    async fn is_ours(&self, kind: Kind, part: &'static str, name: &str) -> Result<bool, Trouble> {
+        let found = metadata(self.operator, self.key, kind, name).await;
+        let found = found.map_err(|error| trouble(part, kind, name, error))?;
+        match found {
+            None => Ok(false),
+            Some(found) if is_of(&found, self.key) => Ok(true),
+            Some(_) => Err(Trouble::Refused(name_taken(
+                part,
+                &format!("{kind:?}"),
+                name,
+                "is not this instance's",
+            ))),
+        }
+    }
+
+    pub(super) fn wrote(&self, kind: Kind, name: &str, metadata: &ObjectMeta, seen: Seen) {
         let applied = Applied::verified(metadata);
         self.has_written.store(true, Ordering::Relaxed);
         self.operator
             .cache
             .note(self.key, kind, name, Child { applied, seen });
         self.operator.metrics.wrote();
-    }
-
-    /// Creates a generated Secret where there is none. Never changes one.
-    async fn generate(&self, wish: &SecretWish) -> Result<(), Trouble> {
-        let name = wish.metadata.name.clone().unwrap_or_default();
-        if self.known(Kind::Secret, &name).is_some() {
-            return Ok(());
-        }
-        let data = wish
-            .lengths
-            .iter()
-            .map(|(key, length)| (key.clone(), ByteString(random_text(*length).into_bytes())));
-        let secret = Secret {
-            metadata: wish.metadata.clone(),
-            data: Some(data.collect()),
-            // Not immutable: kubelets never look again at an immutable Secret, and would hand an
-            // old value to new pods when it was generated anew.
-            type_: Some("Opaque".to_owned()),
-            ..Secret::default()
-        };
-        let params = PostParams {
-            field_manager: Some(labels::MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        match self.api::<Secret>().create(&params, &secret).await {
-            Ok(answer) => {
-                let host = answer.annotations().get(build::HOST_ANNOTATION).cloned();
-                self.wrote(Kind::Secret, &name, &answer.metadata, Seen::Secret { host });
-                Ok(())
-            }
-            // It was created before, and the watch has not told yet: the next pass knows it. If it
-            // is somebody else's, it never will be known as ours.
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                self.existing_secret(&name).await
-            }
-            Err(error) => Err(trouble(
-                condition::SECRETS_READY,
-                Kind::Secret,
-                &name,
-                error,
-            )),
-        }
-    }
-
-    async fn existing_secret(&self, name: &str) -> Result<(), Trouble> {
-        let found = self.api::<Secret>().get_metadata(name).await;
-        let found =
-            found.map_err(|error| trouble(condition::SECRETS_READY, Kind::Secret, name, error))?;
-        let owner = crate::cache::child::instance_of(&found.metadata);
-        if owner.as_ref() == Some(self.key) {
-            let host = found.annotations().get(build::HOST_ANNOTATION).cloned();
-            self.wrote(Kind::Secret, name, &found.metadata, Seen::Secret { host });
-            return Ok(());
-        }
-        Err(Trouble::Refused(name_taken(
-            condition::SECRETS_READY,
-            "Secret",
-            name,
-            "is not this instance's",
-        )))
     }
 
     /// Jobs cannot be changed. One that failed and would be different now is made anew.
@@ -463,7 +418,26 @@ pub async fn delete_child(
     }
 }
 
-fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::Error) -> Trouble {
+/// Metadata of an object, if there is one.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn metadata(
+    operator: &Instances,
+    key: &InstanceKey,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<ObjectMeta>, kube::Error> {
+    let api = Api::<kube::core::DynamicObject>::namespaced_with(
+        operator.client.clone(),
+        &key.namespace,
+        &kind.api_resource(),
+    );
+    let found = api.get_metadata_opt(name).await?;
+    Ok(found.map(|found| found.metadata))
+}
+
+pub(super) fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::Error) -> Trouble {
     let kind = format!("{kind:?}");
     match refusal(part, &kind, name, &error) {
         Some(refusal) => Trouble::Refused(refusal),
@@ -473,12 +447,4 @@ fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::Error) -> Tr
             source: Box::new(error),
         }),
     }
-}
-
-/// Letters and digits: no app or shell trips over them.
-fn random_text(length: u8) -> String {
-    let mut random = rand::rng();
-    (0..length)
-        .map(|_| char::from(random.sample(rand::distr::Alphanumeric)))
-        .collect()
 }

@@ -12,6 +12,7 @@ mod apply;
 mod finalize;
 mod observe;
 mod report;
+mod secrets;
 mod trouble;
 mod written;
 
@@ -61,7 +62,7 @@ const REFUSED_AGAIN: Duration = Duration::from_secs(15);
 /// How soon an instance is looked at again of which the watch has not told what we wrote ourselves.
 const UNTOLD_AGAIN: Duration = Duration::from_millis(100);
 /// How soon jobs that have ended well are deleted, once status says what came of them.
-const TIDY_AGAIN: Duration = Duration::from_millis(200);
+const TIDY_AGAIN: Duration = Duration::from_millis(20);
 
 impl Instances {
     /// Everything that reconciling needs.
@@ -166,6 +167,12 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         host_token: &token,
     };
     let plan = plan::desired_state(instance, definition.as_deref(), &context);
+    if let Err(rejection) = &plan
+        && secrets::find_lost(operator, &key, rejection).await?
+    {
+        // They are in the cache now.
+        return Ok(Action::requeue(Duration::ZERO));
+    }
 
     let installed = instance.status.as_ref().and_then(|s| s.version.as_deref());
     let (refusals, failure, keeps_jobs) = match &plan {

@@ -170,7 +170,7 @@ impl Setting {
         // One file for both.
         let both = self.folder.join("haproxy.pem");
         format!(
-            "global\n  nbthread 1\n  maxconn 20000\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n\
+            "global\n  nbthread 1\n  maxconn 4000\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n\
              defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  option forwardfor\n  http-reuse always\n\
              frontend front\n  bind 127.0.0.1:{port} ssl crt {} alpn h2,http/1.1\n  http-request set-header X-Forwarded-Proto https\n  default_backend back\n\
              backend back\n  server upstream 127.0.0.1:{}\n",

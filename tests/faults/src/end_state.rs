@@ -46,8 +46,7 @@ fn plain(kind: &str, object: &DynamicObject, namespace: &str) -> Result<Value> {
     static UID: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").ok()
     });
-    static DIGEST: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#""[0-9a-f]{20}""#).ok());
+    static DIGEST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#""[0-9a-f]{20}""#).ok());
     let meta = &object.metadata;
     let mut value = json!({
         "metadata": {

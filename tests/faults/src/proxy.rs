@@ -177,8 +177,8 @@ async fn accept(listener: TcpListener, inner: Arc<Inner>, end: CancellationToken
         let (inner, end) = (inner.clone(), end.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| handle(inner.clone(), request));
-            let connection =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(tcp), service);
             tokio::select! {
                 // A refusal to answer ends the connection: that is what an error here means.
                 _ = connection => {}
@@ -240,8 +240,7 @@ async fn serve(
     let narrowed = narrow(&path, &inner.namespace);
     // What the keyhole changes is asked of the whole cluster: only watches ask that.
     let is_watching = is_watch || (!is_write && narrowed != path) || is_definitions(&path);
-    let write =
-        (is_write && !is_lease).then(|| inner.writes.fetch_add(1, Ordering::SeqCst) + 1);
+    let write = (is_write && !is_lease).then(|| inner.writes.fetch_add(1, Ordering::SeqCst) + 1);
     let deed = if is_watching || is_lease {
         Deed::Forward
     } else {
@@ -348,7 +347,9 @@ fn watch(inner: &Inner, path: &str, answer: Response<Incoming>) -> Response<Body
     let mut answer = Response::new(body);
     *answer.status_mut() = parts.status;
     if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
-        answer.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, kind.clone());
     }
     answer
 }
@@ -361,10 +362,22 @@ fn refuse(status: StatusCode, retry_after: Option<u64>) -> Response<Body> {
             "Operation cannot be fulfilled: the object has been modified; please apply your \
              changes to the latest version and try again",
         ),
-        429 => ("TooManyRequests", "too many requests, please try again later"),
-        503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
-        504 => ("Timeout", "request did not complete within the allotted timeout"),
-        _ => ("InternalError", "an error on the server has prevented the request from succeeding"),
+        429 => (
+            "TooManyRequests",
+            "too many requests, please try again later",
+        ),
+        503 => (
+            "ServiceUnavailable",
+            "the server is currently unable to handle the request",
+        ),
+        504 => (
+            "Timeout",
+            "request did not complete within the allotted timeout",
+        ),
+        _ => (
+            "InternalError",
+            "an error on the server has prevented the request from succeeding",
+        ),
     };
     let body = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::{AppInstance, Organization, condition};
 use http::{Method, StatusCode};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ResourceQuota};
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -24,6 +24,7 @@ use crate::{
     proxy::Call,
     stage::Stage,
     stories::{Goal, INSTANCE, Story},
+    watches::Fog,
     world,
 };
 
@@ -68,11 +69,19 @@ impl Ground {
             "metadata": { "name": self.namespace },
             "spec": { "title": "Acme" },
         });
-        api.patch(&self.namespace, &PatchParams::apply("tests"), &Patch::Apply(object))
-            .await?;
+        api.patch(
+            &self.namespace,
+            &PatchParams::apply("tests"),
+            &Patch::Apply(object),
+        )
+        .await?;
         let end = Instant::now() + PATIENCE;
         loop {
-            let found = api.get_status(&self.namespace).await?.status.unwrap_or_default();
+            let found = api
+                .get_status(&self.namespace)
+                .await?
+                .status
+                .unwrap_or_default();
             if condition::is_true(&found.conditions, condition::READY) {
                 return Ok(());
             }
@@ -88,7 +97,11 @@ impl Ground {
         let api: Api<Deployment> = Api::namespaced(self.stage.client.clone(), &self.namespace);
         let found = api.get_opt(INSTANCE).await?.map(|deployment| {
             let generation = deployment.metadata.generation;
-            (generation, deployment.spec.and_then(|s| s.replicas), deployment.status)
+            (
+                generation,
+                deployment.spec.and_then(|s| s.replicas),
+                deployment.status,
+            )
         });
         Ok(serde_json::to_string(&found)?)
     }
@@ -138,11 +151,13 @@ fn list_calls(calls: &[Call]) -> String {
         format!(
             "  {:>7.3} {:>3} {} {} {:?} {}",
             call.at.duration_since(first).as_secs_f64(),
-            call.write.map_or_else(String::new, |write| write.to_string()),
+            call.write
+                .map_or_else(String::new, |write| write.to_string()),
             call.method,
             call.path,
             call.deed,
-            call.status.map_or_else(|| "-".to_owned(), |status| status.as_u16().to_string()),
+            call.status
+                .map_or_else(|| "-".to_owned(), |status| status.as_u16().to_string()),
         )
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -159,8 +174,6 @@ pub struct Outcome {
     pub passes: u64,
     /// How often the world wrote meanwhile.
     pub news: u64,
-    /// What there is.
-    pub end: EndState,
     /// From the deed to the end.
     pub took: Duration,
 }
@@ -214,6 +227,40 @@ impl Life {
             .await
     }
 
+    /// Waits until the organization's quota was counted: before that nothing can be ordered.
+    pub async fn wait_quota(&self) -> Result<()> {
+        let client = self.ground.stage.client.clone();
+        let api: Api<ResourceQuota> = Api::namespaced(client, &self.ground.namespace);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = api.get_opt(plan::organization::FENCE).await?;
+            if found.is_some_and(|quota| quota.status.is_some_and(|status| status.used.is_some())) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "the quota is not counted");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Whether it is now as it was when the same story was told without a fault.
+    pub async fn check_end(&self, story: Story, outcome: &Outcome) -> Result<()> {
+        let clean = clean(self.ground.stage, story).await?;
+        let end = self.end(story.goal()).await?;
+        check_state(&clean.end, &end).with_context(|| list_calls(&outcome.calls))
+    }
+
+    /// The same, however long it takes: something may still wait for its turn.
+    pub async fn come_to_end(&self, story: Story, outcome: &Outcome) -> Result<()> {
+        let end = Instant::now() + self.patience;
+        loop {
+            let checked = self.check_end(story, outcome).await;
+            if checked.is_ok() || Instant::now() > end {
+                return checked;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// What there is; of an instance that is gone, after the world has collected its garbage.
     pub async fn end(&self, goal: Goal) -> Result<EndState> {
         let end = Instant::now() + PATIENCE;
@@ -241,7 +288,12 @@ impl Life {
         if story.prepare(&self.ground.instances).await? {
             self.reach(Goal::Running).await?;
         }
-        let mut kept = Keepsakes::of(client, &namespace).await?;
+        let is_calm = matches!(mischief, Mischief::Calm) && self.manner.fog == Fog::Clear;
+        let mut kept = if is_calm {
+            Keepsakes::default()
+        } else {
+            Keepsakes::of(client, &namespace).await?
+        };
         let mut passes = self.operator.reconciliations();
         let mut news = world::news(&namespace);
         self.operator.proxy.arm(mischief);
@@ -263,8 +315,12 @@ impl Life {
         }
         let took = begun.elapsed();
         calls.retain(|call| !call.is_watching && !call.is_lease);
-        let later = Keepsakes::of(client, &namespace).await?;
-        let losses = kept.losses(&later, story == Story::Destroy);
+        let losses = if is_calm {
+            Vec::new()
+        } else {
+            let later = Keepsakes::of(client, &namespace).await?;
+            kept.losses(&later, story == Story::Destroy)
+        };
         ensure!(losses.is_empty(), "{losses:?}\n{}", list_calls(&calls));
         let taken = taken_from_the_living(&calls);
         ensure!(
@@ -283,7 +339,6 @@ impl Life {
             calls,
             passes: self.operator.reconciliations() - passes,
             news: world::news(&namespace) - news,
-            end: self.end(story.goal()).await?,
             took,
         })
     }
@@ -327,9 +382,16 @@ pub fn secrets_made(calls: &[Call]) -> usize {
         .count()
 }
 
+/// A story without a fault: how it went, and what there was in the end.
+#[derive(Clone, Debug)]
+pub struct Clean {
+    pub outcome: Outcome,
+    pub end: EndState,
+}
+
 /// Every story without a fault, told once.
-pub async fn clean(stage: &'static Stage, story: Story) -> Result<&'static Outcome> {
-    static TOLD: OnceCell<BTreeMap<Story, Outcome>> = OnceCell::const_new();
+pub async fn clean(stage: &'static Stage, story: Story) -> Result<&'static Clean> {
+    static TOLD: OnceCell<BTreeMap<Story, Clean>> = OnceCell::const_new();
     let told = TOLD
         .get_or_try_init(async || {
             let mut told = BTreeMap::new();
@@ -337,21 +399,15 @@ pub async fn clean(stage: &'static Stage, story: Story) -> Result<&'static Outco
                 let _place = stage.place().await;
                 let mut life = Life::begin(stage, "clean", &Manner::default()).await?;
                 for story in chain {
-                    told.insert(*story, life.tell(*story, Mischief::Calm).await?);
+                    let outcome = life.tell(*story, Mischief::Calm).await?;
+                    let end = life.end(story.goal()).await?;
+                    told.insert(*story, Clean { outcome, end });
                 }
             }
             anyhow::Ok(told)
         })
         .await?;
     told.get(&story).context("a story that no chain has")
-}
-
-/// Whether a run ended as the clean one did.
-///
-/// # Errors
-/// When it did not: the differences.
-pub fn check_end(clean: &Outcome, found: &Outcome) -> Result<()> {
-    check_state(&clean.end, &found.end).with_context(|| list_calls(&found.calls))
 }
 
 /// Whether two ends are the same.

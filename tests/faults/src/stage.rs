@@ -1,4 +1,4 @@
-//! What all tests of this binary share: one API server with our kinds and one app, a runtime, and
+//! What all tests of this binary share: one API server with our kinds and apps, a runtime, and
 //! the world that plays everybody else.
 
 use std::{net::SocketAddr, sync::OnceLock, time::Duration};
@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 use anyhow::{Context as _, Result};
 use crds::{AppDefinition, condition};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams},
 };
 use lab::control_plane::ControlPlane;
@@ -53,7 +53,7 @@ impl Stage {
             client,
             places: Semaphore::new(RUNS_AT_ONCE),
         };
-        define_app(&stage).await?;
+        define_apps(&stage).await?;
         Ok(stage)
     }
 
@@ -130,23 +130,37 @@ fn upstream(plane: &ControlPlane) -> Result<Upstream> {
     })
 }
 
-/// The app, judged once, so that no run sees an operator write about it.
-async fn define_app(stage: &Stage) -> Result<()> {
-    let definition: AppDefinition = serde_saphyr::from_str(include_str!("../demo.yaml"))?;
+/// The apps of the catalogue and one more, judged once, so that no run sees an operator write about
+/// them.
+async fn define_apps(stage: &Stage) -> Result<()> {
     let api: Api<AppDefinition> = Api::all(stage.client.clone());
-    api.patch(
-        "demo",
-        &PatchParams::apply("tests"),
-        &Patch::Apply(&definition),
-    )
-    .await?;
+    let mut texts = vec![include_str!("../demo.yaml").to_owned()];
+    for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../apps"))? {
+        texts.push(std::fs::read_to_string(folder?.path().join("app.yaml"))?);
+    }
+    let mut names = Vec::new();
+    for text in texts {
+        let definition: AppDefinition = serde_saphyr::from_str(&text)?;
+        let params = PatchParams::apply("tests");
+        let name = definition.name_any();
+        api.patch(&name, &params, &Patch::Apply(&definition))
+            .await?;
+        names.push(name);
+    }
     let _operator = Incarnation::start(stage, "nobody", &Manner::default()).await?;
+    for name in names {
+        wait_judged(&api, &name).await?;
+    }
+    Ok(())
+}
+
+async fn wait_judged(api: &Api<AppDefinition>, name: &str) -> Result<()> {
     for _ in 0..200 {
-        let found = api.get("demo").await?.status.unwrap_or_default();
+        let found = api.get(name).await?.status.unwrap_or_default();
         if condition::is_true(&found.conditions, condition::READY) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    anyhow::bail!("the definition was not judged")
+    anyhow::bail!("definition {name} was not judged")
 }

@@ -73,7 +73,7 @@ impl Story {
     /// The deed.
     pub async fn act(self, api: &Api<AppInstance>) -> Result<()> {
         let spec = match self {
-            Self::Provision | Self::Return => return order(api).await,
+            Self::Provision | Self::Return => return order(api, "demo", "1.0").await,
             Self::Leave | Self::Destroy => {
                 api.delete(INSTANCE, &DeleteParams::default()).await?;
                 return Ok(());
@@ -96,12 +96,12 @@ pub async fn change(api: &Api<AppInstance>, spec: serde_json::Value) -> Result<(
 }
 
 /// Orders an instance.
-pub async fn order(api: &Api<AppInstance>) -> Result<()> {
+pub async fn order(api: &Api<AppInstance>, app: &str, version: &str) -> Result<()> {
     let object = json!({
         "apiVersion": "tutti.dev/v1alpha1",
         "kind": "AppInstance",
         "metadata": { "name": INSTANCE },
-        "spec": { "app": "demo", "version": "1.0" },
+        "spec": { "app": app, "version": version },
     });
     api.patch(INSTANCE, &person(), &Patch::Apply(object))
         .await?;

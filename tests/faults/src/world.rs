@@ -65,12 +65,7 @@ pub async fn play(client: Client) {
 
 async fn each<K, F>(client: Client, act: impl Fn(Client, Event<K>) -> F)
 where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + serde::de::DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
+    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + Debug + Send + 'static,
     F: Future<Output = ()>,
 {
     let api: Api<K> = Api::all(client.clone());
@@ -83,7 +78,11 @@ where
 }
 
 async fn run_deployment(client: &Client, object: &Deployment) {
-    let wished = object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let wished = object
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     let known = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
     if known.observed_generation == generation && known.ready_replicas.unwrap_or(0) == wished {
@@ -103,7 +102,11 @@ async fn run_deployment(client: &Client, object: &Deployment) {
 }
 
 async fn run_database(client: &Client, object: &StatefulSet) {
-    let wished = object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let wished = object
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     let known = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
     if known.observed_generation == generation && known.ready_replicas.unwrap_or(0) == wished {
@@ -141,17 +144,26 @@ async fn bind(client: &Client, object: &PersistentVolumeClaim) {
         write::<PersistentVolumeClaim>(client, object, &patch, false).await;
         return;
     }
-    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = object
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     let asked: Option<Value> = object
         .spec
         .as_ref()
         .and_then(|spec| spec.resources.as_ref()?.requests.clone())
         .map(|requests| json!(requests));
-    let granted = object.status.as_ref().and_then(|status| status.capacity.clone());
+    let granted = object
+        .status
+        .as_ref()
+        .and_then(|status| status.capacity.clone());
     if phase == Some("Bound") && granted.map(|granted| json!(granted)) == asked {
         return;
     }
-    let is_bound = object.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some());
+    let is_bound = object
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.volume_name.is_some());
     if !is_bound {
         let patch = json!({
             "metadata": { "annotations": { "pv.kubernetes.io/bind-completed": "yes" } },
@@ -234,8 +246,14 @@ async fn collect_garbage(client: &Client, instance: &AppInstance) {
                 return;
             };
             for object in found {
-                if object.owner_references().iter().any(|owner| owner.uid == uid) {
-                    let _ = api.delete(&object.name_any(), &DeleteParams::background()).await;
+                if object
+                    .owner_references()
+                    .iter()
+                    .any(|owner| owner.uid == uid)
+                {
+                    let _ = api
+                        .delete(&object.name_any(), &DeleteParams::background())
+                        .await;
                 }
             }
         }

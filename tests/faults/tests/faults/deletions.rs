@@ -24,14 +24,17 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
+#[ignore = "long, and sensitive to a busy machine: make test-long"]
 fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
     stage::test(async |_| {
         let plane = ControlPlane::builder().controllers().start().await?;
         // It lives as long as the process: a stage has no end.
-        let stage: &'static Stage = Box::leak(Box::new(Stage::on(Box::leak(Box::new(plane))).await?));
+        let stage: &'static Stage =
+            Box::leak(Box::new(Stage::on(Box::leak(Box::new(plane))).await?));
         let namespaces: Api<Namespace> = Api::all(stage.client.clone());
 
         let mut life = Life::begin(stage, "pulled", &Manner::default()).await?;
+        life.wait_quota().await?;
         life.tell(Story::Provision, Mischief::Calm).await?;
         let name = life.ground.namespace.clone();
         let uid = namespaces.get(&name).await?.uid();
@@ -40,6 +43,7 @@ fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
         eprintln!("a namespace with an instance in it was gone after {took:?}");
 
         let mut life = Life::begin(stage, "closed", &Manner::default()).await?;
+        life.wait_quota().await?;
         life.tell(Story::Provision, Mischief::Calm).await?;
         let organizations: Api<Organization> = Api::all(stage.client.clone());
         let name = life.ground.namespace.clone();
@@ -47,17 +51,25 @@ fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
         organizations
             .patch(&name, &PatchParams::default(), &Patch::Merge(policy))
             .await?;
-        organizations.delete(&name, &DeleteParams::default()).await?;
+        organizations
+            .delete(&name, &DeleteParams::default())
+            .await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         ensure!(
-            namespaces.get_opt(&name).await?.is_some_and(|n| n.metadata.deletion_timestamp.is_none()),
+            namespaces
+                .get_opt(&name)
+                .await?
+                .is_some_and(|n| n.metadata.deletion_timestamp.is_none()),
             "a namespace with a live instance was deleted"
         );
         let uid = namespaces.get(&name).await?.uid();
         life.tell(Story::Destroy, Mischief::Calm).await?;
         let took = gone(&namespaces, &name, uid).await?;
         eprintln!("an organization was gone after {took:?}");
-        ensure!(organizations.get_opt(&name).await?.is_none(), "the organization remains");
+        ensure!(
+            organizations.get_opt(&name).await?.is_none(),
+            "the organization remains"
+        );
         Ok(())
     });
 }

@@ -82,25 +82,89 @@ fn edits() -> Vec<Edit> {
     let host = "/metadata/annotations/tutti.dev~1host";
     edits.extend([
         edit(Kind::PersistentVolumeClaim, "shop-files", remove(host)),
-        edit(Kind::PersistentVolumeClaim, "shop-files", replace(host, json!("a.tutti.test"))),
-        edit(Kind::Deployment, "shop", replace("/spec/replicas", json!(5))),
-        edit(Kind::Deployment, "shop", remove(&format!("{CONTAINER}/readinessProbe"))),
-        edit(Kind::Deployment, "shop", remove(&format!("{CONTAINER}/env/0"))),
-        edit(Kind::Deployment, "shop", replace(&format!("{CONTAINER}/image"), json!("evil:1"))),
-        edit(Kind::Deployment, "shop", remove(&format!("{CONTAINER}/securityContext"))),
-        edit(Kind::StatefulSet, "shop-database", remove(&format!("{CONTAINER}/livenessProbe"))),
-        edit(Kind::StatefulSet, "shop-database", replace("/spec/replicas", json!(0))),
-        edit(Kind::CronJob, "shop-tidy", replace("/spec/schedule", json!("* * * * *"))),
+        edit(
+            Kind::PersistentVolumeClaim,
+            "shop-files",
+            replace(host, json!("a.tutti.test")),
+        ),
+        edit(
+            Kind::Deployment,
+            "shop",
+            replace("/spec/replicas", json!(5)),
+        ),
+        edit(
+            Kind::Deployment,
+            "shop",
+            remove(&format!("{CONTAINER}/readinessProbe")),
+        ),
+        edit(
+            Kind::Deployment,
+            "shop",
+            remove(&format!("{CONTAINER}/env/0")),
+        ),
+        edit(
+            Kind::Deployment,
+            "shop",
+            replace(&format!("{CONTAINER}/image"), json!("evil:1")),
+        ),
+        edit(
+            Kind::Deployment,
+            "shop",
+            remove(&format!("{CONTAINER}/securityContext")),
+        ),
+        edit(
+            Kind::StatefulSet,
+            "shop-database",
+            remove(&format!("{CONTAINER}/livenessProbe")),
+        ),
+        edit(
+            Kind::StatefulSet,
+            "shop-database",
+            replace("/spec/replicas", json!(0)),
+        ),
+        edit(
+            Kind::CronJob,
+            "shop-tidy",
+            replace("/spec/schedule", json!("* * * * *")),
+        ),
         edit(Kind::CronJob, "shop-tidy", remove("/spec/timeZone")),
-        edit(Kind::Service, "shop", replace("/spec/ports/0/targetPort", json!(1))),
-        edit(Kind::Service, "shop", remove("/spec/selector/app.kubernetes.io~1component")),
-        edit(Kind::ServiceAccount, "shop", replace("/automountServiceAccountToken", json!(true))),
-        edit(Kind::ServiceAccount, "shop", remove("/automountServiceAccountToken")),
-        edit(Kind::NetworkPolicy, "shop", replace("/spec/ingress", json!([{}]))),
+        edit(
+            Kind::Service,
+            "shop",
+            replace("/spec/ports/0/targetPort", json!(1)),
+        ),
+        edit(
+            Kind::Service,
+            "shop",
+            remove("/spec/selector/app.kubernetes.io~1component"),
+        ),
+        edit(
+            Kind::ServiceAccount,
+            "shop",
+            replace("/automountServiceAccountToken", json!(true)),
+        ),
+        edit(
+            Kind::ServiceAccount,
+            "shop",
+            remove("/automountServiceAccountToken"),
+        ),
+        edit(
+            Kind::NetworkPolicy,
+            "shop",
+            replace("/spec/ingress", json!([{}])),
+        ),
         edit(Kind::NetworkPolicy, "shop", remove("/spec/policyTypes/1")),
-        edit(Kind::PodDisruptionBudget, "shop", replace("/spec/maxUnavailable", json!(2))),
+        edit(
+            Kind::PodDisruptionBudget,
+            "shop",
+            replace("/spec/maxUnavailable", json!(2)),
+        ),
         edit(Kind::Route, "shop", replace("/spec/plainHttp", json!(true))),
-        edit(Kind::Route, "shop", replace("/spec/backend/service", json!("other"))),
+        edit(
+            Kind::Route,
+            "shop",
+            replace("/spec/backend/service", json!("other")),
+        ),
         edit(Kind::Route, "shop", remove("/spec/timeouts")),
     ]);
     edits
@@ -142,7 +206,11 @@ async fn mended(life: &Life, before: &EndState) -> Result<Duration, String> {
     loop {
         let state = end_state::of(&life.ground.stage.client, &life.ground.namespace).await;
         let differences = match state {
-            Ok(state) => end_state::differences(before, &state),
+            // An edit of a Route and its return are two generations.
+            Ok(state) => end_state::differences(before, &state)
+                .into_iter()
+                .filter(|line| !line.contains("observedGeneration"))
+                .collect(),
             Err(error) => vec![error.to_string()],
         };
         if differences.is_empty() {
@@ -158,7 +226,7 @@ async fn mended(life: &Life, before: &EndState) -> Result<Duration, String> {
 #[test]
 fn an_edit_by_hand_is_taken_back() {
     stage::test(async |stage| {
-        let life = begin(stage, "edited").await?;
+        let mut life = begin(stage, "edited").await?;
         let before = life.end(Goal::Running).await?;
         let mut failures = Vec::new();
         let mut longest = Duration::ZERO;
@@ -168,10 +236,15 @@ fn an_edit_by_hand_is_taken_back() {
                 Ok(took) => longest = longest.max(took),
                 Err(rest) => {
                     failures.push(format!("{:?} {}: {rest}", edit.kind, edit.patch));
+                    // What was not mended must not hide what comes.
+                    life = begin(stage, "edited").await?;
                 }
             }
         }
-        eprintln!("{} edits, the slowest taken back after {longest:?}", edits().len());
+        eprintln!(
+            "{} edits, the slowest taken back after {longest:?}",
+            edits().len()
+        );
         ensure!(failures.is_empty(), "{}", failures.join("\n  "));
         Ok(())
     });
@@ -261,7 +334,8 @@ fn what_others_add_to_a_child_stays() {
             let api = api(&life, kind);
             for object in api.list_metadata(&Default::default()).await? {
                 let name = object.metadata.name.unwrap_or_default();
-                api.patch_metadata(&name, &person(), &Patch::Merge(&note)).await?;
+                api.patch_metadata(&name, &person(), &Patch::Merge(&note))
+                    .await?;
             }
         }
         let with_notes = end_state::of(&client, &life.ground.namespace).await?;
@@ -286,15 +360,19 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
     stage::test(async |stage| {
         let life = begin(stage, "secret").await?;
         let before = life.end(Goal::Running).await?;
-        let secrets: Api<Secret> =
-            Api::namespaced(stage.client.clone(), &life.ground.namespace);
-        secrets.delete("shop-database", &DeleteParams::default()).await?;
+        let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &life.ground.namespace);
+        secrets
+            .delete("shop-database", &DeleteParams::default())
+            .await?;
         let message = reason(&life, "SecretMissing").await?;
         ensure!(
             message.contains("shop-database") && message.contains("tutti.dev/regenerate-secret"),
             "{message}"
         );
-        ensure!(secrets.get_opt("shop-database").await?.is_none(), "made anew unasked");
+        ensure!(
+            secrets.get_opt("shop-database").await?.is_none(),
+            "made anew unasked"
+        );
         let mut asked = json!({ "metadata": { "annotations": {
             "tutti.dev/regenerate-secret": "shop-database",
         }}});
@@ -303,7 +381,10 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
             .patch(INSTANCE, &person(), &Patch::Merge(&asked))
             .await?;
         life.reach(Goal::Running).await?;
-        ensure!(secrets.get_opt("shop-database").await?.is_some(), "not made anew");
+        ensure!(
+            secrets.get_opt("shop-database").await?.is_some(),
+            "not made anew"
+        );
         asked["metadata"]["annotations"]["tutti.dev/regenerate-secret"] = Value::Null;
         life.ground
             .instances
@@ -313,7 +394,8 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
         let after = life.end(Goal::Running).await?;
         let rest = end_state::differences(&before, &after);
         ensure!(
-            rest.iter().all(|line| line.contains("tutti.dev/restart-for")),
+            rest.iter()
+                .all(|line| line.contains("tutti.dev/restart-for")),
             "{rest:?}"
         );
         Ok(())
@@ -336,7 +418,11 @@ fn labels_and_notes_of_a_secret_come_back_and_its_bytes_never_change() {
                 if is_away {
                     life.operator.kill();
                 }
-                perform(&life, &edit(Kind::Secret, "shop-admin-password", remove(path))).await?;
+                perform(
+                    &life,
+                    &edit(Kind::Secret, "shop-admin-password", remove(path)),
+                )
+                .await?;
                 if is_away {
                     life.restart().await?;
                 }
@@ -356,7 +442,13 @@ fn labels_and_notes_of_a_secret_come_back_and_its_bytes_never_change() {
 async fn reason(life: &Life, reason: &str) -> Result<String> {
     let begun = Instant::now();
     loop {
-        let status = life.ground.instances.get(INSTANCE).await?.status.unwrap_or_default();
+        let status = life
+            .ground
+            .instances
+            .get(INSTANCE)
+            .await?
+            .status
+            .unwrap_or_default();
         match condition::find(&status.conditions, condition::READY) {
             Some(ready) if ready.reason == reason => return Ok(ready.message.clone()),
             ready if begun.elapsed() > SOON => {

@@ -30,7 +30,11 @@ fn strangers() -> Vec<(Kind, &'static str, Value)> {
     });
     let selector = json!({ "matchLabels": { "who": "me" } });
     vec![
-        (Kind::Deployment, "shop", json!({ "spec": { "selector": selector, "template": pod } })),
+        (
+            Kind::Deployment,
+            "shop",
+            json!({ "spec": { "selector": selector, "template": pod } }),
+        ),
         (
             Kind::StatefulSet,
             "shop-database",
@@ -42,14 +46,26 @@ fn strangers() -> Vec<(Kind, &'static str, Value)> {
             json!({ "spec": { "selector": { "who": "me" }, "ports": [{ "name": "x", "port": 9 }] } }),
         ),
         (Kind::ServiceAccount, "shop", json!({})),
-        (Kind::NetworkPolicy, "shop", json!({ "spec": { "podSelector": { "matchLabels": { "who": "me" } } } })),
+        (
+            Kind::NetworkPolicy,
+            "shop",
+            json!({ "spec": { "podSelector": { "matchLabels": { "who": "me" } } } }),
+        ),
         (
             Kind::Route,
             "shop",
             json!({ "spec": { "hostname": "mine.example.com", "backend": { "service": "mine", "port": 1 } } }),
         ),
-        (Kind::Secret, "shop-database", json!({ "stringData": { "password": "mine" } })),
-        (Kind::Secret, "shop-admin-password", json!({ "stringData": { "value": "mine" } })),
+        (
+            Kind::Secret,
+            "shop-database",
+            json!({ "stringData": { "password": "mine" } }),
+        ),
+        (
+            Kind::Secret,
+            "shop-admin-password",
+            json!({ "stringData": { "value": "mine" } }),
+        ),
         (
             Kind::PersistentVolumeClaim,
             "shop-files",
@@ -74,13 +90,15 @@ fn strangers() -> Vec<(Kind, &'static str, Value)> {
 #[test]
 fn an_object_of_somebody_else_is_left_alone_and_the_instance_says_so() {
     stage::test(async |stage| {
-        let checks = strangers().into_iter().map(|(kind, name, body)| async move {
-            let _place = stage.place().await;
-            let life = Life::begin(stage, "stranger", &Manner::default()).await?;
-            respected(&life, kind, name, body)
-                .await
-                .with_context(|| format!("{kind:?} {name}"))
-        });
+        let checks = strangers()
+            .into_iter()
+            .map(|(kind, name, body)| async move {
+                let _place = stage.place().await;
+                let life = Life::begin(stage, "stranger", &Manner::default()).await?;
+                respected(&life, kind, name, body)
+                    .await
+                    .with_context(|| format!("{kind:?} {name}"))
+            });
         let checks: Vec<Result<()>> = stream::iter(checks).buffer_unordered(5).collect().await;
         let failures: Vec<String> = checks
             .into_iter()
@@ -92,12 +110,7 @@ fn an_object_of_somebody_else_is_left_alone_and_the_instance_says_so() {
     });
 }
 
-async fn respected(
-    life: &Life,
-    kind: Kind,
-    name: &str,
-    mut body: Value,
-) -> Result<()> {
+async fn respected(life: &Life, kind: Kind, name: &str, mut body: Value) -> Result<()> {
     let resource = kind.api_resource();
     body["apiVersion"] = json!(resource.api_version);
     body["kind"] = json!(resource.kind);
@@ -113,7 +126,13 @@ async fn respected(
     Story::Provision.act(&life.ground.instances).await?;
     let begun = Instant::now();
     loop {
-        let status = life.ground.instances.get(INSTANCE).await?.status.unwrap_or_default();
+        let status = life
+            .ground
+            .instances
+            .get(INSTANCE)
+            .await?
+            .status
+            .unwrap_or_default();
         let ready = condition::find(&status.conditions, condition::READY);
         if let Some(ready) = ready.filter(|ready| ready.reason == "NameTaken") {
             ensure!(ready.message.contains(name), "{}", ready.message);
@@ -135,8 +154,10 @@ async fn respected(
 
 async fn plain(api: &Api<DynamicObject>, name: &str) -> Result<Value> {
     let found = api.get(name).await?;
-    Ok(json!({ "uid": found.uid(), "labels": found.labels(), "data": found.data,
-        "annotations": found.annotations(), "owners": found.owner_references() }))
+    Ok(
+        json!({ "uid": found.uid(), "labels": found.labels(), "data": found.data,
+        "annotations": found.annotations(), "owners": found.owner_references() }),
+    )
 }
 
 #[test]
@@ -146,9 +167,10 @@ fn a_foreign_namespace_does_not_become_an_organizations() {
         let namespaces: Api<Namespace> = Api::all(stage.client.clone());
         let mut namespace = Namespace::default();
         namespace.metadata.name = Some(ground.namespace.clone());
-        namespaces.create(&PostParams::default(), &namespace).await?;
-        let content: Api<ConfigMap> =
-            Api::namespaced(stage.client.clone(), &ground.namespace);
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await?;
+        let content: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &ground.namespace);
         let mut object = ConfigMap::default();
         object.metadata.name = Some("theirs".to_owned());
         content.create(&PostParams::default(), &object).await?;
@@ -162,10 +184,16 @@ fn a_foreign_namespace_does_not_become_an_organizations() {
             "spec": { "title": "Acme", "deletionPolicy": "Delete" },
         });
         let params = PatchParams::apply("tests");
-        organizations.patch(&ground.namespace, &params, &Patch::Apply(wish)).await?;
+        organizations
+            .patch(&ground.namespace, &params, &Patch::Apply(wish))
+            .await?;
         let begun = Instant::now();
         loop {
-            let found = organizations.get(&ground.namespace).await?.status.unwrap_or_default();
+            let found = organizations
+                .get(&ground.namespace)
+                .await?
+                .status
+                .unwrap_or_default();
             let ready = condition::find(&found.conditions, condition::READY);
             if ready.is_some_and(|ready| ready.reason == "NamespaceTaken") {
                 break;
@@ -173,15 +201,23 @@ fn a_foreign_namespace_does_not_become_an_organizations() {
             ensure!(begun.elapsed() < Duration::from_secs(5), "{found:?}");
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
-        organizations.delete(&ground.namespace, &DeleteParams::default()).await?;
+        organizations
+            .delete(&ground.namespace, &DeleteParams::default())
+            .await?;
         let begun = Instant::now();
         while organizations.get_opt(&ground.namespace).await?.is_some() {
             ensure!(begun.elapsed() < Duration::from_secs(5), "it does not go");
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
         let after = namespaces.get(&ground.namespace).await?;
-        ensure!(after.metadata == before.metadata, "the namespace was changed");
-        ensure!(content.get_opt("theirs").await?.is_some(), "its content is gone");
+        ensure!(
+            after.metadata == before.metadata,
+            "the namespace was changed"
+        );
+        ensure!(
+            content.get_opt("theirs").await?.is_some(),
+            "its content is gone"
+        );
         drop(operator);
         Ok(())
     });

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use faults::{
     incarnation::{Incarnation, Manner},
     mischief::Mischief,
-    run::{self, Ground, Life, check_end, secrets_made},
+    run::{self, Ground, Life, secrets_made},
     stage::{self, Stage},
     stories::{Goal, Story},
 };
@@ -28,8 +28,10 @@ fn two_operators_at_once_do_everything_once() {
             for story in Story::FULL_LIFE {
                 rival.proxy.arm(Mischief::Calm);
                 let outcome = life.tell(story, Mischief::Calm).await?;
-                let clean = run::clean(stage, story).await?;
-                check_end(clean, &outcome).with_context(|| format!("{story:?}"))?;
+                let clean = &run::clean(stage, story).await?.outcome;
+                life.check_end(story, &outcome)
+                    .await
+                    .with_context(|| format!("{story:?}"))?;
                 let made = secrets_made(&outcome.calls) + secrets_made(&rival.proxy.calls());
                 ensure!(
                     made == secrets_made(&clean.calls),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use faults::{
     incarnation::Manner,
     mischief::Mischief,
-    run::{self, Life, Progress, check_end},
+    run::{self, Life, Progress},
     stage::{self, Stage},
     stories::Story,
     watches::Fog,
@@ -48,7 +48,8 @@ async fn in_fog(stage: &'static Stage, fog: Fog, rest: Duration) -> Result<()> {
             .patiently(rest, Duration::from_secs(120));
         for story in chain {
             let outcome = life.tell(*story, Mischief::Calm).await?;
-            check_end(run::clean(stage, *story).await?, &outcome)
+            life.check_end(*story, &outcome)
+                .await
                 .with_context(|| format!("{story:?}, {manner:?}"))?;
         }
     }

@@ -7,12 +7,12 @@ use faults::{
     incarnation::Manner,
     mischief::{Deed, Mischief, Weather},
     proxy::Call,
-    run::{self, Life, check_end},
+    run::{self, Life},
     stage::{self, Stage},
     stories::Story,
 };
 use futures_util::{StreamExt as _, stream};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 const KINDS: [Weather; 7] = [
     Weather::Status(409),
@@ -32,13 +32,15 @@ fn errors_now_and_then_delay_and_nothing_more() {
 }
 
 #[test]
+#[ignore = "long, and sensitive to a busy machine: make test-long"]
 fn errors_in_one_of_ten_calls_delay_and_nothing_more() {
     stage::test(async |stage| all_kinds(stage, 0.1, &Story::FULL_LIFE).await);
 }
 
 #[test]
+#[ignore = "long, and sensitive to a busy machine: make test-long"]
 fn errors_in_every_second_call_delay_and_nothing_more() {
-    let few = [Story::Provision, Story::Scale, Story::Destroy];
+    let few = [Story::Provision, Story::Destroy];
     let stories: &[Story] = if stage::is_long() {
         &Story::FULL_LIFE
     } else {
@@ -49,7 +51,10 @@ fn errors_in_every_second_call_delay_and_nothing_more() {
 
 async fn all_kinds(stage: &'static Stage, probability: f64, stories: &[Story]) -> Result<()> {
     let lives = KINDS.map(|kind| live(stage, kind, probability, stories));
-    let lives: Vec<_> = stream::iter(lives).buffer_unordered(KINDS.len()).collect().await;
+    let lives: Vec<_> = stream::iter(lives)
+        .buffer_unordered(KINDS.len())
+        .collect()
+        .await;
     lives.into_iter().collect()
 }
 
@@ -72,10 +77,9 @@ async fn live(
             seed,
         };
         let outcome = life.tell(*story, weather).await?;
-        let clean = run::clean(stage, *story).await?;
-        let is_whole = stories.len() == Story::FULL_LIFE.len();
-        if is_whole {
-            check_end(clean, &outcome)?;
+        let clean = &run::clean(stage, *story).await?.outcome;
+        if stories.len() == Story::FULL_LIFE.len() || *story == Story::Provision {
+            life.come_to_end(*story, &outcome).await?;
         }
         check_patience(&outcome.calls)?;
         calls += outcome.calls.len();
@@ -99,6 +103,10 @@ fn check_patience(calls: &[Call]) -> Result<()> {
         let Deed::Answer(StatusCode::TOO_MANY_REQUESTS, Some(seconds)) = call.deed else {
             continue;
         };
+        // Several objects are created at the same path.
+        if call.method == Method::POST {
+            continue;
+        }
         let again = calls[index + 1..]
             .iter()
             .find(|other| other.path == call.path && other.method == call.method);
@@ -124,7 +132,7 @@ fn an_outage_during_a_deletion_only_delays_it() {
                 _ => Mischief::Calm,
             };
             let outcome = life.tell(story, mischief).await?;
-            check_end(run::clean(stage, story).await?, &outcome)?;
+            life.come_to_end(story, &outcome).await?;
         }
         Ok(())
     });

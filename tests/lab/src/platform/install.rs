@@ -36,6 +36,9 @@ const PLATFORM_PATIENCE: &str = "5m";
 /// The first WordPress, whose images have to be pulled, too.
 const INSTANCE_PATIENCE: Duration = Duration::from_secs(600);
 
+/// The quota controller counts within a second; longer on a busy machine.
+const QUOTA_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Installs or updates everything, and ends with the link to click.
 pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
     let repository = catalogue::repository()?;
@@ -190,8 +193,24 @@ fn pin(definition: &mut AppDefinition, digests: &Digests) {
     }
 }
 
-/// Applies on the server's side: what somebody else set stays.
+/// Applies on the server's side: what somebody else set stays. A quota that was made a moment ago
+/// refuses everything until its controller has counted, so that this is tried again.
 fn apply(target: &Target, objects: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match apply_once(target, objects) {
+            Err(error)
+                if error.to_string().contains("status unknown for quota")
+                    && begun.elapsed() < QUOTA_PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(250));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn apply_once(target: &Target, objects: &str) -> Result<()> {
     let mut kubectl = target.kubectl();
     kubectl.args([
         "apply",

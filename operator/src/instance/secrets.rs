@@ -1,0 +1,182 @@
+//! Generated Secrets: created once, their bytes never changed, their labels and annotations kept.
+//! One that was lost is not made anew unasked; one that only lost its labels is found again.
+
+use futures_util::future::join_all;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+    core::ObjectMeta,
+};
+use plan::{Rejection, SecretWish, build, digest};
+use rand::RngExt as _;
+use serde_json::{Value, json};
+
+use super::{
+    Instances,
+    apply::{Trouble, Writer, metadata, trouble},
+};
+use crate::{
+    cache::{
+        Child, InstanceKey, Kind, Seen,
+        child::{Applied, is_of},
+    },
+    failure::{Failure, name_taken},
+};
+use crds::{condition::SECRETS_READY, labels};
+
+const TYPE: &str = "Opaque";
+
+impl Writer<'_> {
+    /// Creates a generated Secret where there is none; keeps the labels of one that is there.
+    pub(super) async fn provide_secret(&self, wish: &SecretWish) -> Result<(), Trouble> {
+        let name = wish.metadata.name.clone().unwrap_or_default();
+        if let Some(known) = self.known(Kind::Secret, &name) {
+            return self.keep_labels(wish, &name, known).await;
+        }
+        let data = wish
+            .lengths
+            .iter()
+            .map(|(key, length)| (key.clone(), ByteString(random_text(*length).into_bytes())));
+        let mut secret = Secret {
+            metadata: wish.metadata.clone(),
+            data: Some(data.collect()),
+            // Not immutable: kubelets never look again at an immutable Secret, and would hand an
+            // old value to new pods when it was generated anew.
+            type_: Some(TYPE.to_owned()),
+            ..Secret::default()
+        };
+        let plan = (labels::PLAN.to_owned(), digest::of(&wish.metadata));
+        secret.annotations_mut().extend([plan]);
+        let params = PostParams {
+            field_manager: Some(labels::MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match self.api::<Secret>().create(&params, &secret).await {
+            Ok(answer) => {
+                let seen = seen(&answer.metadata);
+                self.wrote(Kind::Secret, &name, &answer.metadata, seen);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                self.take_up(wish, &name).await
+            }
+            Err(error) => Err(trouble(SECRETS_READY, Kind::Secret, &name, error)),
+        }
+    }
+
+    /// It was created before, and no watch has told yet; or it is somebody else's.
+    async fn take_up(&self, wish: &SecretWish, name: &str) -> Result<(), Trouble> {
+        let found = metadata(self.operator, self.key, Kind::Secret, name).await;
+        match found.map_err(|error| trouble(SECRETS_READY, Kind::Secret, name, error))? {
+            Some(found) if is_of(&found, self.key) => {
+                let child = child(&found);
+                self.keep_labels(wish, name, &child).await?;
+                note(self.operator, self.key, name, child);
+                Ok(())
+            }
+            Some(_) => Err(Trouble::Refused(name_taken(
+                SECRETS_READY,
+                "Secret",
+                name,
+                "is not this instance's",
+            ))),
+            // Deleted in this moment: the next pass sees that.
+            None => Ok(()),
+        }
+    }
+
+    async fn keep_labels(
+        &self,
+        wish: &SecretWish,
+        name: &str,
+        known: &Child,
+    ) -> Result<(), Trouble> {
+        let digest = digest::of(&wish.metadata);
+        let body = || {
+            let mut body = json!({ "apiVersion": "v1", "kind": "Secret" });
+            body["metadata"] = serde_json::to_value(&wish.metadata).unwrap_or_default();
+            body["metadata"]["annotations"][labels::PLAN] = digest.as_str().into();
+            body
+        };
+        let whole = || {
+            let mut body = body();
+            let data = wish.lengths.keys().map(|key| (key.clone(), Value::from("")));
+            body["data"] = Value::Object(data.collect());
+            body["type"] = TYPE.into();
+            body
+        };
+        if known.is_as_planned(&digest, whole) || known.is_deleting {
+            return Ok(());
+        }
+        let mut body = body();
+        // Where it is gone meanwhile, an empty one must not take its place.
+        body["metadata"]["uid"] = known.uid.as_str().into();
+        let params = PatchParams::apply(labels::MANAGER).force();
+        let api = self.api::<Secret>();
+        match api.patch_metadata(name, &params, &Patch::Apply(&body)).await {
+            Ok(answer) => {
+                let seen = seen(&answer.metadata);
+                self.wrote(Kind::Secret, name, &answer.metadata, seen);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) => Err(trouble(SECRETS_READY, Kind::Secret, name, error)),
+        }
+    }
+}
+
+/// Looks for Secrets that a plan was rejected for: one that lost its labels is out of the watch's
+/// sight, not lost. Whether any was found.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn find_lost(
+    operator: &Instances,
+    key: &InstanceKey,
+    rejection: &Rejection,
+) -> Result<bool, Failure> {
+    let Rejection::SecretMissing { names, .. } = rejection else {
+        return Ok(false);
+    };
+    let looks = names.split(',').map(|name| async move {
+        let found = metadata(operator, key, Kind::Secret, name).await;
+        let found = found.map_err(|source| Failure::Observe {
+            what: format!("Secret {name}"),
+            source,
+        })?;
+        let found = found.filter(|found| is_of(found, key));
+        if let Some(found) = &found {
+            note(operator, key, name, child(found));
+        }
+        Ok(found.is_some())
+    });
+    let found: Vec<bool> = join_all(looks).await.into_iter().collect::<Result<_, _>>()?;
+    Ok(found.contains(&true))
+}
+
+fn note(operator: &Instances, key: &InstanceKey, name: &str, child: Child) {
+    operator.cache.note(key, Kind::Secret, name, child);
+}
+
+fn child(metadata: &ObjectMeta) -> Child {
+    Child {
+        applied: Applied::of(metadata),
+        seen: seen(metadata),
+    }
+}
+
+fn seen(metadata: &ObjectMeta) -> Seen {
+    let annotations = metadata.annotations.as_ref();
+    Seen::Secret {
+        host: annotations.and_then(|all| all.get(build::HOST_ANNOTATION).cloned()),
+    }
+}
+
+/// Letters and digits: no app or shell trips over them.
+fn random_text(length: u8) -> String {
+    let mut random = rand::rng();
+    (0..length)
+        .map(|_| char::from(random.sample(rand::distr::Alphanumeric)))
+        .collect()
+}
