@@ -58,11 +58,11 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 test: lab ## Every test, the quick ones first; starts the lab when it is needed
 	cargo test --workspace --lib --bins
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --workspace
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --workspace --no-fail-fast
 	@echo "make test: every test passed"
 
 test-long: test ## Also the tests that take long or need the lab to themselves
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --package journeys -- --ignored
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --package journeys --no-fail-fast -- --ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts
 	cargo fmt --all --check

@@ -40,10 +40,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<()> {
     let config = match command {
         Command::Rbac { scope } => {
-            let yaml = serde_saphyr::to_string(&rbac::rules(scope))?;
-            print!(
-                "# Generated from operator/src/rbac.rs by `make generate`. Do not edit.\n{yaml}"
-            );
+            print!("{}", rbac::to_yaml(scope)?);
             return Ok(());
         }
         Command::Run(config) => *config,

@@ -180,9 +180,40 @@ pub fn rules(scope: Scope) -> Rules {
     }
 }
 
+/// The rules of a role as they stand in the chart.
+///
+/// # Errors
+/// When the rules cannot be written as YAML.
+pub fn to_yaml(scope: Scope) -> Result<String, serde_saphyr::ser::Error> {
+    let yaml = serde_saphyr::to_string(&rules(scope))?;
+    Ok(format!(
+        "# Generated from operator/src/rbac.rs by `make generate`. Do not edit.\n{yaml}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_chart_grants_exactly_these_rules() {
+        for (scope, granted) in [
+            (
+                Scope::Cluster,
+                include_str!("../../charts/tutti/files/operator-cluster-role.yaml"),
+            ),
+            (
+                Scope::Namespace,
+                include_str!("../../charts/tutti/files/operator-role.yaml"),
+            ),
+        ] {
+            let printed = to_yaml(scope).ok();
+            assert!(
+                printed.as_deref() == Some(granted),
+                "the role of scope {scope:?} is not up to date: make generate"
+            );
+        }
+    }
 
     #[test]
     fn nothing_is_granted_by_a_wildcard_and_nothing_twice() {

@@ -101,7 +101,10 @@ impl Writer<'_> {
         };
         let whole = || {
             let mut body = body();
-            let data = wish.lengths.keys().map(|key| (key.clone(), Value::from("")));
+            let data = wish
+                .lengths
+                .keys()
+                .map(|key| (key.clone(), Value::from("")));
             body["data"] = Value::Object(data.collect());
             body["type"] = TYPE.into();
             body
@@ -114,7 +117,10 @@ impl Writer<'_> {
         body["metadata"]["uid"] = known.uid.as_str().into();
         let params = PatchParams::apply(labels::MANAGER).force();
         let api = self.api::<Secret>();
-        match api.patch_metadata(name, &params, &Patch::Apply(&body)).await {
+        match api
+            .patch_metadata(name, &params, &Patch::Apply(&body))
+            .await
+        {
             Ok(answer) => {
                 let seen = seen(&answer.metadata);
                 self.wrote(Kind::Secret, name, &answer.metadata, seen);
@@ -151,7 +157,10 @@ pub async fn find_lost(
         }
         Ok(found.is_some())
     });
-    let found: Vec<bool> = join_all(looks).await.into_iter().collect::<Result<_, _>>()?;
+    let found: Vec<bool> = join_all(looks)
+        .await
+        .into_iter()
+        .collect::<Result<_, _>>()?;
     Ok(found.contains(&true))
 }
 

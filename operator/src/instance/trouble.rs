@@ -27,10 +27,13 @@ const POD_IS_MADE_WITHIN: Duration = Duration::from_secs(3);
 /// A log line longer than this says no more in a condition.
 const LONGEST_LINE: usize = 200;
 
+/// When a log was read, after how many restarts, and its last line.
+type LastLine = (Instant, i32, Option<String>);
+
 /// What was found out, and when.
 #[derive(Default)]
 pub struct Troubles {
-    logs: Mutex<HashMap<(String, String), (Instant, i32, Option<String>)>>,
+    logs: Mutex<HashMap<(String, String), LastLine>>,
     podless: Mutex<HashMap<InstanceKey, Podless>>,
 }
 

@@ -23,7 +23,6 @@ fn killed_before_any_write_it_ends_as_if_it_had_not_been() {
 }
 
 #[test]
-#[ignore = "long, and sensitive to a busy machine: make test-long"]
 fn killed_after_any_write_it_ends_as_if_it_had_not_been() {
     stage::test(|stage| every_write(stage, "killed after", Mischief::KillAfter));
 }

@@ -24,7 +24,6 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
-#[ignore = "long, and sensitive to a busy machine: make test-long"]
 fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
     stage::test(async |_| {
         let plane = ControlPlane::builder().controllers().start().await?;

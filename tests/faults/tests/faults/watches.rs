@@ -11,29 +11,23 @@ use faults::{
     stories::Story,
     watches::Fog,
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::try_join_all, stream};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 #[test]
-fn events_that_come_late_change_nothing() {
-    let fog = Fog::Late(Duration::from_secs(1), Duration::from_secs(3));
-    stage::test(|stage| in_fog(stage, fog, Duration::from_millis(3600)));
-}
-
-#[test]
-fn events_that_come_twice_change_nothing() {
-    stage::test(|stage| in_fog(stage, Fog::Twice, Duration::from_millis(200)));
-}
-
-#[test]
-fn watches_that_break_all_the_time_change_nothing() {
-    let fog = Fog::Cut(Duration::from_millis(200));
-    stage::test(|stage| in_fog(stage, fog, Duration::from_secs(2)));
-}
-
-#[test]
-fn a_history_that_is_gone_changes_nothing() {
-    stage::test(|stage| in_fog(stage, Fog::GoneOnce, Duration::from_secs(1)));
+fn watches_that_are_late_doubled_cut_or_out_of_date_change_nothing() {
+    let late = Fog::Late(Duration::from_secs(1), Duration::from_secs(3));
+    // Most of each is waiting: all go on at once.
+    let fogs = [
+        (late, Duration::from_millis(3600)),
+        (Fog::Twice, Duration::from_millis(200)),
+        (Fog::Cut(Duration::from_millis(200)), Duration::from_secs(2)),
+        (Fog::GoneOnce, Duration::from_secs(1)),
+    ];
+    stage::test(async |stage| {
+        try_join_all(fogs.map(|(fog, rest)| in_fog(stage, fog, rest))).await?;
+        Ok(())
+    });
 }
 
 async fn in_fog(stage: &'static Stage, fog: Fog, rest: Duration) -> Result<()> {
