@@ -34,14 +34,14 @@ use crate::app_definition::Protocol;
         json_path = ".spec.backend.service"
     ),
     printcolumn(
-        name = "Accepted",
+        name = "Ready",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(
-        name = "Backend",
+        name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"BackendReady\")].reason"
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
     printcolumn(
         name = "Age",
@@ -167,6 +167,7 @@ pub struct RouteStatus {
     /// The generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// `Ready`: both of the following; without a `BackendReady`, the first.
     /// `Accepted`: the hostname is held by this Route's namespace, and the gateway serves it.
     /// `BackendReady`: requests are answered; otherwise reason and message are shown to the visitor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

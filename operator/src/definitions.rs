@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{AppDefinition, app_definition::AppDefinitionStatus, condition, labels};
+use crds::{AppDefinition, app_definition::AppDefinitionStatus, labels};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource as _, ResourceExt,
     api::{Patch, PatchParams},
     runtime::controller::Action,
 };
@@ -15,19 +15,24 @@ use plan::{
     health::{self, Finding, State},
 };
 
-use crate::{failure::Failure, metrics::Metrics};
+use crate::{failure::Failure, metrics::Metrics, news::News};
 
 /// What judging a definition needs.
 pub struct Definitions {
     client: Client,
     metrics: Metrics,
+    news: News,
 }
 
 impl Definitions {
     /// Everything that judging needs.
     #[must_use]
     pub fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, metrics }
+        Self {
+            news: News::new(client.clone()),
+            client,
+            metrics,
+        }
     }
 }
 
@@ -86,23 +91,11 @@ async fn write_status(definition: &AppDefinition, operator: &Definitions) -> Res
                 .join("; "),
         },
     };
-    let truth = if finding.state == State::Well {
-        "True"
-    } else {
-        "False"
-    };
     let before = definition.status.clone().unwrap_or_default();
     let generation = definition.metadata.generation;
     let after = AppDefinitionStatus {
         observed_generation: generation,
-        conditions: vec![health::make(
-            &before.conditions,
-            condition::READY,
-            truth,
-            &finding,
-            generation,
-            Timestamp::now(),
-        )],
+        conditions: health::summary(&before.conditions, &finding, generation, Timestamp::now()),
     };
     if before == after {
         return Ok(());
@@ -121,6 +114,10 @@ async fn write_status(definition: &AppDefinition, operator: &Definitions) -> Res
     {
         Ok(_) => {
             operator.metrics.wrote();
+            let about = definition.object_ref(&());
+            operator
+                .news
+                .tell(about, &before.conditions, &after.conditions);
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -1,4 +1,5 @@
-//! Who holds which hostname: writes `Accepted` on every Route. The decision is
+//! Who holds which hostname: writes `Accepted` on every Route, and `Ready` on those that are no
+//! instance's. The decision is
 //! `plan::hostname::claims`; one task decides for the whole cluster, so that no two Routes of one
 //! name are accepted at once.
 
@@ -6,7 +7,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crds::{
     Route,
-    condition::{self, ACCEPTED},
+    condition::{self, ACCEPTED, Condition, READY},
+    labels,
 };
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -23,8 +25,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::metrics::Metrics;
 
-/// Field manager of the condition `Accepted`: `BackendReady` on the same list belongs to
-/// `instance/report.rs`.
+/// Field manager of what is written here: `BackendReady` on the same list, and `Ready` of an
+/// instance's Route, belong to `instance/report.rs`.
 const HOSTNAME_MANAGER: &str = "tutti-operator-hostnames";
 /// Writes at once.
 const CONCURRENCY: usize = 16;
@@ -121,15 +123,20 @@ fn write(
         .map(|s| s.conditions.as_slice())
         .unwrap_or_default();
     let generation = route.metadata.generation;
-    let after = health::make(
-        before,
-        ACCEPTED,
-        truth,
-        &finding,
-        generation,
-        Timestamp::now(),
-    );
-    if condition::find(before, ACCEPTED) == Some(&after) {
+    let types: &[&str] = if route.labels().contains_key(labels::INSTANCE) {
+        &[ACCEPTED]
+    } else {
+        &[READY, ACCEPTED]
+    };
+    let now = Timestamp::now();
+    let after: Vec<Condition> = types
+        .iter()
+        .map(|type_| health::make(before, type_, truth, &finding, generation, now))
+        .collect();
+    if after
+        .iter()
+        .all(|after| condition::find(before, &after.type_) == Some(after))
+    {
         return None;
     }
     let api: Api<Route> = Api::namespaced(client.clone(), &route.namespace().unwrap_or_default());
@@ -138,7 +145,7 @@ fn write(
         "apiVersion": "tutti.dev/v1alpha1",
         "kind": "Route",
         "metadata": { "name": name, "uid": route.uid() },
-        "status": { "conditions": [after], "observedGeneration": generation },
+        "status": { "conditions": after, "observedGeneration": generation },
     });
     let params = PatchParams::apply(HOSTNAME_MANAGER).force();
     Some(async move {

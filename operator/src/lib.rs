@@ -12,6 +12,7 @@
 //! | is a definition sound | `definitions.rs` |
 //! | who holds a hostname | `hostnames.rs` |
 //! | what is known of the cluster | `cache/` |
+//! | events | `news.rs` |
 //! | what the operator may do | `rbac.rs` |
 
 pub mod backoff;
@@ -23,6 +24,7 @@ pub mod hostnames;
 pub mod instance;
 pub mod leader;
 pub mod metrics;
+pub mod news;
 pub mod organizations;
 pub mod rbac;
 pub mod run;

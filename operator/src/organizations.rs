@@ -8,13 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{
-    Organization,
-    app_instance::DeletionPolicy,
-    condition::{self, Condition},
-    labels,
-    organization::OrganizationStatus,
-};
+use crds::{Organization, app_instance::DeletionPolicy, labels, organization::OrganizationStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -35,6 +29,7 @@ use crate::{
     cache::{Cache, child::Applied, fence::FenceKind},
     failure::Failure,
     metrics::Metrics,
+    news::News,
 };
 
 /// What reconciling an organization needs.
@@ -42,6 +37,7 @@ pub struct Organizations {
     client: Client,
     cache: Cache,
     metrics: Metrics,
+    news: News,
     backoff: Backoffs<String>,
 }
 
@@ -54,6 +50,7 @@ impl Organizations {
     pub fn new(client: Client, cache: Cache, metrics: Metrics) -> Self {
         let backoff = Backoffs::new(Duration::from_millis(500), Duration::from_secs(60));
         Self {
+            news: News::new(client.clone()),
             client,
             cache,
             metrics,
@@ -444,29 +441,7 @@ async fn write_status(
 ) -> Result<(), Failure> {
     let before = organization.status.clone().unwrap_or_default();
     let generation = organization.metadata.generation;
-    let now = Timestamp::now();
-    let truth = if finding.state == State::Well {
-        "True"
-    } else {
-        "False"
-    };
-    let mut conditions: Vec<Condition> = vec![health::make(
-        &before.conditions,
-        condition::READY,
-        truth,
-        finding,
-        generation,
-        now,
-    )];
-    let extra = match finding.state {
-        State::Stuck => Some(condition::STALLED),
-        State::OnItsWay(_) => Some(condition::RECONCILING),
-        State::Well | State::AtRest => None,
-    };
-    conditions
-        .extend(extra.map(|type_| {
-            health::make(&before.conditions, type_, "True", finding, generation, now)
-        }));
+    let conditions = health::summary(&before.conditions, finding, generation, Timestamp::now());
     let after = OrganizationStatus {
         observed_generation: generation,
         instances: i32::try_from(instances).ok(),
@@ -490,6 +465,10 @@ async fn write_status(
     {
         Ok(_) => {
             operator.metrics.wrote();
+            let about = organization.object_ref(&());
+            operator
+                .news
+                .tell(about, &before.conditions, &after.conditions);
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -97,7 +97,12 @@ const CLUSTER: &[Line] = &[
         &["get"],
         "the last line of an app that crashes",
     ),
-    ("", &["events"], &["list"], "why a database has no pod"),
+    (
+        "",
+        &["events"],
+        &["list"],
+        "why a database or a job has no pod",
+    ),
     (
         "",
         &["namespaces"],

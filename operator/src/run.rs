@@ -18,6 +18,7 @@ use kube::{
         reflector::{ObjectRef, Store, store},
     },
 };
+use plan::check::is_granted;
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness};
 use tokio::{
@@ -195,7 +196,11 @@ fn start_watches(
     let (touch_hostname, hostnames) = unbounded_channel::<String>();
 
     // Sends fail only when the process ends and nobody listens any more.
-    let (instance, organization) = (touch_instance.clone(), touch_organization.clone());
+    let (instance, all, organization) = (
+        touch_instance.clone(),
+        cache.instances.clone(),
+        touch_organization.clone(),
+    );
     let mut known: HashMap<InstanceKey, Fingerprint> = HashMap::new();
     watch::reflect(
         client,
@@ -207,8 +212,9 @@ fn start_watches(
             let (object, is_there) = match news {
                 News::There(object) => (object, true),
                 News::Gone(object) => (object, false),
-                // One that went unseen needs nothing any more; its children are told of.
-                News::Listed => return,
+                // One that went unseen needs nothing any more, its children are told of; but it
+                // may have made room.
+                News::Listed => return touch_all(&all, &instance, |other| !is_granted(other)),
             };
             let key = InstanceKey {
                 namespace: object.namespace().unwrap_or_default(),
@@ -216,6 +222,13 @@ fn start_watches(
             };
             // Our own status writes come back here; they change nothing that is reconciled.
             if is_new(&mut known, &key, &object, is_there) {
+                // One that waited for room in the organization's quota may have it now.
+                if !is_there {
+                    touch_all(&all, &instance, |other| {
+                        other.metadata.namespace.as_ref() == Some(&key.namespace)
+                            && !is_granted(other)
+                    });
+                }
                 let _ = organization.send(key.namespace.clone());
                 let _ = instance.send(key);
             }

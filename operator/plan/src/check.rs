@@ -14,7 +14,9 @@ use crds::{
 use kube_core::ResourceExt;
 
 use crate::{
-    Context, Rejection, definition, engine, names,
+    Context, Rejection,
+    context::OrganizationFacts,
+    definition, engine, names,
     rollout::{self, Rollout},
     template::Values,
 };
@@ -106,6 +108,7 @@ pub fn check<'a>(
             .ok_or_else(|| Rejection::NotInAnOrganization {
                 namespace: namespace.clone(),
             })?;
+    quota_has_room(instance, organization)?;
     let app = instance.spec.app.clone();
     let spec = &definition
         .ok_or_else(|| Rejection::UnknownApp { app: app.clone() })?
@@ -135,6 +138,26 @@ pub fn check<'a>(
         environment,
         storage,
     })
+}
+
+/// What was granted once stays granted, however small the quota becomes.
+fn quota_has_room(
+    instance: &AppInstance,
+    organization: &OrganizationFacts,
+) -> Result<(), Rejection> {
+    if !is_granted(instance) && organization.earlier_instances >= organization.most_instances {
+        return Err(Rejection::QuotaExceeded {
+            organization: organization.name.clone(),
+            most: organization.most_instances,
+        });
+    }
+    Ok(())
+}
+
+/// Whether an instance was granted once: it was given its default host then.
+#[must_use]
+pub fn is_granted(instance: &AppInstance) -> bool {
+    instance.status.as_ref().is_some_and(|s| s.host.is_some())
 }
 
 fn definition_is_sound(app: &str, spec: &AppDefinitionSpec) -> Result<(), Rejection> {

@@ -45,6 +45,11 @@ pub struct OrganizationFacts {
     pub name: String,
     /// Which pods its namespace admits.
     pub pod_security: PodSecurity,
+    /// How many instances it may have.
+    pub most_instances: usize,
+    /// How many of its instances come before this one: those that were granted already, and those
+    /// that were asked for earlier.
+    pub earlier_instances: usize,
 }
 
 /// What was seen of an instance's children: the part that decisions depend on.
@@ -88,6 +93,8 @@ pub struct JobSeen {
     pub succeeded: bool,
     /// It has failed for good, and why.
     pub failed: Option<String>,
+    /// Why its pod cannot be created, in Kubernetes' words.
+    pub podless: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
 }

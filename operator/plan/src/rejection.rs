@@ -12,6 +12,16 @@ pub enum Rejection {
         /// The namespace.
         namespace: String,
     },
+    /// The organization has as many instances as it may have.
+    #[error(
+        "organization {organization:?} may have {most} instances (its spec.quota.instances) and has them; raise that, or delete an instance that is not needed"
+    )]
+    QuotaExceeded {
+        /// The organization.
+        organization: String,
+        /// Its `spec.quota.instances`.
+        most: usize,
+    },
     /// `spec.app` names no definition.
     #[error("spec.app: there is no AppDefinition {app:?}; `kubectl get appdef` lists them")]
     UnknownApp {
@@ -158,6 +168,7 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotInAnOrganization { .. } => "NotInAnOrganization",
+            Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::UnknownApp { .. } => "UnknownApp",
             Self::DefinitionInvalid { .. } => "DefinitionInvalid",
             Self::UnknownVersion { .. } => "UnknownVersion",

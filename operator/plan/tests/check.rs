@@ -64,6 +64,22 @@ fn an_instance_outside_of_an_organization_is_refused() {
 }
 
 #[test]
+fn an_instance_more_than_the_organization_may_have_is_refused_unless_it_was_granted_before() {
+    let mut full = wordpress();
+    let organization = full.organization.as_mut().unwrap();
+    organization.most_instances = 2;
+    organization.earlier_instances = 1;
+    granted(&full, &shop());
+
+    full.organization.as_mut().unwrap().earlier_instances = 2;
+    let (reason, message) = refused(&full, &shop());
+    assert_eq!(reason, "QuotaExceeded");
+    assert!(message.contains("spec.quota.instances"), "{message}");
+    assert!(message.contains("may have 2 instances"), "{message}");
+    granted(&full, &shop().host("shop-x7k2m9p4qa.apps.example"));
+}
+
+#[test]
 fn an_app_that_nobody_defined_is_refused() {
     let mut empty = wordpress();
     empty.definition = None;
@@ -306,6 +322,7 @@ fn the_address_names_the_port_where_it_is_not_https_own() {
 fn every_rejection_has_a_test_here(rejection: &Rejection) {
     match rejection {
         Rejection::NotInAnOrganization { .. }
+        | Rejection::QuotaExceeded { .. }
         | Rejection::UnknownApp { .. }
         | Rejection::DefinitionInvalid { .. }
         | Rejection::UnknownVersion { .. }

@@ -4,7 +4,7 @@ use crds::condition::{self, Condition};
 use plan::{
     Observed,
     context::{PodSeen, WorkloadSeen},
-    health::{Refusal, Report, State, wants_log},
+    health::{Refusal, Report, State, route, wants_log},
 };
 
 use crate::support::{
@@ -427,6 +427,18 @@ fn an_installation_says_that_it_is_under_way_and_until_when() {
 }
 
 #[test]
+fn an_installation_whose_pod_the_quota_refuses_says_so() {
+    let new = instance("shop").of("wordpress");
+    let refused = plan::context::JobSeen {
+        podless: Some("pods \"shop-install-6-8-x\" is forbidden: exceeded quota: tutti".into()),
+        ..job_under_way()
+    };
+    let report = with_job(&new, "shop-install-6-8", refused).report(&new);
+    let message = stuck(&report, condition::WORKLOAD_READY, "QuotaExceeded");
+    says(message, &["exceeded quota: tutti", "raise spec.quota"]);
+}
+
+#[test]
 fn a_failed_installation_is_told_with_the_last_line_and_how_to_try_again() {
     let new = instance("shop").of("wordpress");
     let world =
@@ -817,4 +829,27 @@ fn a_deadline_at_the_end_of_time_does_not_overflow() {
         condition::WORKLOAD_READY,
         "Starting",
     );
+}
+
+// ---- routes of an instance
+
+#[test]
+fn a_route_is_ready_when_its_hostname_is_held_and_its_backend_answers() {
+    let answering = running().report(&shop()).backend;
+    let starting = starting().report(&shop()).backend;
+    let held = vec![accepted("True", "")];
+    let taken = vec![accepted("False", "")];
+    for (known, backend, status, reason) in [
+        (&held, &answering, "True", "Answering"),
+        (&held, &starting, "False", "Starting"),
+        (&taken, &answering, "False", "HostnameTaken"),
+        (&vec![], &answering, "False", "HostnameBeingClaimed"),
+        (&vec![], &starting, "False", "Starting"),
+    ] {
+        let [ready, _] = route(known, backend, now());
+        assert_eq!(
+            (ready.status.as_str(), ready.reason.as_str()),
+            (status, reason)
+        );
+    }
 }

@@ -166,6 +166,8 @@ pub fn world(app: &str) -> World {
         organization: Some(OrganizationFacts {
             name: ORGANIZATION.to_owned(),
             pod_security: PodSecurity::Restricted,
+            most_instances: 20,
+            earlier_instances: 0,
         }),
         definition: catalogue().remove(app),
         observed: Observed::default(),

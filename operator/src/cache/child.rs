@@ -351,6 +351,8 @@ impl Digest for Job {
                         .or_else(|| condition.reason.clone())
                         .unwrap_or_default()
                 }),
+            // A Job says this only in events; see `trouble.rs`.
+            podless: None,
             created: self.creation_timestamp().map(|time| time.0),
         })
     }

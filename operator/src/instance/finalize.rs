@@ -74,13 +74,7 @@ pub async fn finalize(
         action: "Delete".to_owned(),
         secondary: None,
     };
-    if let Err(error) = operator
-        .events
-        .publish(&event, &instance.object_ref(&()))
-        .await
-    {
-        tracing::debug!(%error, "event not published");
-    }
+    operator.news.publish(event, instance.object_ref(&()));
     give_finalizer_back(instance, operator).await?;
     operator.troubles.forget(key);
     tracing::info!(reason, "deleted");

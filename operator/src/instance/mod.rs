@@ -23,19 +23,16 @@ use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::{
-        controller::Action,
-        events::{Recorder, Reporter},
-        reflector::ObjectRef,
-    },
+    runtime::{controller::Action, reflector::ObjectRef},
 };
-use plan::{Context, Platform, context::OrganizationFacts};
+use plan::{Context, Platform, check::is_granted, context::OrganizationFacts};
 use rand::RngExt as _;
 
 use crate::{
     cache::{Cache, InstanceKey},
     failure::{Failure, lasting},
     metrics::Metrics,
+    news::News,
 };
 
 /// What reconciling an instance needs.
@@ -44,7 +41,7 @@ pub struct Instances {
     pub(crate) cache: Cache,
     pub(crate) platform: Platform,
     pub(crate) metrics: Metrics,
-    pub(crate) events: Recorder,
+    pub(crate) news: News,
     troubles: trouble::Troubles,
     written: written::Written,
     backoff: crate::backoff::Backoffs<InstanceKey>,
@@ -68,12 +65,8 @@ impl Instances {
     /// Everything that reconciling needs.
     #[must_use]
     pub fn new(client: Client, cache: Cache, platform: Platform, metrics: Metrics) -> Self {
-        let reporter = Reporter {
-            controller: "tutti-operator".to_owned(),
-            instance: None,
-        };
         Self {
-            events: Recorder::new(client.clone(), reporter),
+            news: News::new(client.clone()),
             client,
             cache,
             platform,
@@ -158,6 +151,8 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .map(|organization| OrganizationFacts {
             name: organization.name_any(),
             pod_security: organization.spec.pod_security,
+            most_instances: usize::try_from(organization.spec.quota.instances).unwrap_or_default(),
+            earlier_instances: earlier_instances(operator, instance, &key),
         });
     let token = host_token();
     let context = Context {
@@ -218,6 +213,26 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .flatten()
         .min()
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+/// How many instances of its organization come before this one. Not counted for one that was
+/// granted already: nobody asks.
+fn earlier_instances(operator: &Instances, instance: &AppInstance, key: &InstanceKey) -> usize {
+    if is_granted(instance) {
+        return 0;
+    }
+    let turn = |instance: &AppInstance| {
+        let created = instance.creation_timestamp().map(|created| created.0);
+        (created, instance.name_any())
+    };
+    let own_turn = turn(instance);
+    operator
+        .cache
+        .instances_in(&key.namespace)
+        .iter()
+        .filter(|other| other.name_any() != key.name)
+        .filter(|other| is_granted(other) || turn(other) < own_turn)
+        .count()
 }
 
 /// The finalizer is taken before anything is made that might have to be removed.

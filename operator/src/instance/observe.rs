@@ -34,6 +34,10 @@ pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Obser
     if let (Some(database), Some(known)) = (&mut observed.database, before.database) {
         database.failure = known.failure;
     }
+    for (name, job) in &mut observed.jobs {
+        let known = before.jobs.get(name);
+        job.podless = known.and_then(|known| known.podless.clone());
+    }
     observed
 }
 

@@ -3,7 +3,7 @@
 
 use crds::{
     AppInstance, AppInstanceStatus, Route,
-    condition::{self, BACKEND_READY},
+    condition::{self, Condition},
     labels,
 };
 use futures_util::future::join_all;
@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use kube::{
     Api, Resource as _, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType},
 };
 use plan::{
     DesiredState, Observed,
@@ -21,8 +20,8 @@ use plan::{
 use super::Instances;
 use crate::{cache::InstanceKey, failure::Failure};
 
-/// Field manager of the condition `BackendReady` on Routes: `Accepted` on the same list belongs to
-/// `hostnames.rs`.
+/// Field manager of the conditions `BackendReady` and `Ready` on Routes: `Accepted` on the same list
+/// belongs to `hostnames.rs`.
 const BACKEND_MANAGER: &str = "tutti-operator-backend";
 
 /// Writes what changed.
@@ -135,53 +134,14 @@ async fn write_status(
             });
         }
     }
-    announce(operator, instance, before, &after);
+    let about = instance.object_ref(&());
+    operator
+        .news
+        .tell(about, &before.conditions, &after.conditions);
     Ok(())
 }
 
-/// An event with the condition's own words, when `Ready` has a new reason.
-fn announce(
-    operator: &Instances,
-    instance: &AppInstance,
-    before: &AppInstanceStatus,
-    after: &AppInstanceStatus,
-) {
-    let Some(ready) = condition::find(&after.conditions, condition::READY) else {
-        return;
-    };
-    let known = condition::find(&before.conditions, condition::READY);
-    if known.is_some_and(|known| known.reason == ready.reason && known.status == ready.status) {
-        return;
-    }
-    tracing::info!(
-        ready = ready.status,
-        reason = ready.reason,
-        detail = ready.message,
-        "its state changed"
-    );
-    let is_trouble = condition::is_true(&after.conditions, condition::STALLED);
-    let event = Event {
-        type_: if is_trouble {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        },
-        reason: ready.reason.clone(),
-        note: Some(ready.message.chars().take(1000).collect()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    let recorder = operator.events.clone();
-    let reference = instance.object_ref(&());
-    // Nobody waits for an event: it is news, and the condition says the same.
-    tokio::spawn(async move {
-        if let Err(error) = recorder.publish(&event, &reference).await {
-            tracing::debug!(%error, "event not published");
-        }
-    });
-}
-
-/// Writes `BackendReady` on every Route of the instance where it changed.
+/// Writes `BackendReady` and `Ready` on every Route of the instance where they changed.
 async fn tell_gateway(
     operator: &Instances,
     key: &InstanceKey,
@@ -197,33 +157,16 @@ async fn tell_gateway(
             }
             _ => None,
         });
-    let writes = routes.filter_map(|(name, conditions)| {
-        let status = if report.backend.state == health::State::Well {
-            "True"
-        } else {
-            "False"
-        };
-        let known = condition::find(conditions, BACKEND_READY);
-        if known.is_some_and(|known| {
-            known.status == status
-                && known.reason == report.backend.reason
-                && known.message == report.backend.message
-        }) {
+    let writes = routes.filter_map(|(name, known)| {
+        let told = health::route(known, &report.backend, Timestamp::now());
+        if told.iter().all(|told| is_known(known, told)) {
             return None;
         }
-        let condition = health::make(
-            conditions,
-            BACKEND_READY,
-            status,
-            &report.backend,
-            None,
-            Timestamp::now(),
-        );
         let patch = serde_json::json!({
             "apiVersion": "tutti.dev/v1alpha1",
             "kind": "Route",
             "metadata": { "name": name },
-            "status": { "conditions": [condition] },
+            "status": { "conditions": told },
         });
         let api = api.clone();
         let params = PatchParams::apply(BACKEND_MANAGER).force();
@@ -242,4 +185,10 @@ async fn tell_gateway(
         })
     });
     join_all(writes).await.into_iter().collect()
+}
+
+fn is_known(known: &[Condition], told: &Condition) -> bool {
+    condition::find(known, &told.type_).is_some_and(|known| {
+        known.status == told.status && known.reason == told.reason && known.message == told.message
+    })
 }

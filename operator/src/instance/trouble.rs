@@ -22,7 +22,7 @@ use crate::cache::InstanceKey;
 
 /// How long what was found out holds.
 const AGAIN: Duration = Duration::from_secs(10);
-/// A StatefulSet makes its pod within this time, unless something is wrong.
+/// A StatefulSet or Job makes its pod within this time, unless something is wrong.
 const POD_IS_MADE_WITHIN: Duration = Duration::from_secs(3);
 /// A log line longer than this says no more in a condition.
 const LONGEST_LINE: usize = 200;
@@ -37,10 +37,25 @@ pub struct Troubles {
     podless: Mutex<HashMap<InstanceKey, Podless>>,
 }
 
+/// Kind and name of what makes a pod.
+type Owner = (&'static str, String);
+
 struct Podless {
+    owner: Owner,
     since: Instant,
     asked: Option<Instant>,
     failure: Option<String>,
+}
+
+impl Podless {
+    fn of(owner: &Owner) -> Self {
+        Self {
+            owner: owner.clone(),
+            since: Instant::now(),
+            asked: None,
+            failure: None,
+        }
+    }
 }
 
 impl Troubles {
@@ -117,42 +132,57 @@ impl Troubles {
         line
     }
 
-    /// A StatefulSet says only in events why it has no pod.
+    /// A StatefulSet or Job says only in events why it has no pod.
     async fn look_for_missing_pod(
         &self,
         operator: &Instances,
         key: &InstanceKey,
         observed: &mut Observed,
     ) {
-        let Some(database) = &mut observed.database else {
+        let Some(owner) = without_pod(key, observed) else {
+            let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
+            podless.remove(key);
             return;
         };
-        if database.wished == 0 || database.replicas > 0 {
-            self.podless
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(key);
-            return;
+        if let Some(failure) = self.why_podless(operator, key, &owner).await {
+            match observed.jobs.get_mut(&owner.1) {
+                Some(job) if owner.0 == "Job" => job.podless = Some(failure),
+                _ => {
+                    if let Some(database) = &mut observed.database {
+                        database.failure = Some(failure);
+                    }
+                }
+            }
         }
+    }
+
+    /// What the events say, or said a moment ago.
+    async fn why_podless(
+        &self,
+        operator: &Instances,
+        key: &InstanceKey,
+        owner: &Owner,
+    ) -> Option<String> {
         {
             let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
-            let trouble = podless.entry(key.clone()).or_insert_with(|| Podless {
-                since: Instant::now(),
-                asked: None,
-                failure: None,
-            });
+            let trouble = podless
+                .entry(key.clone())
+                .and_modify(|trouble| {
+                    if trouble.owner != *owner {
+                        *trouble = Podless::of(owner);
+                    }
+                })
+                .or_insert_with(|| Podless::of(owner));
             let is_fresh = trouble.asked.is_some_and(|asked| asked.elapsed() < AGAIN);
             if trouble.since.elapsed() < POD_IS_MADE_WITHIN || is_fresh {
-                database.failure.clone_from(&trouble.failure);
-                return;
+                return trouble.failure.clone();
             }
             trouble.asked = Some(Instant::now());
         }
         let api: Api<Event> = Api::namespaced(operator.client.clone(), &key.namespace);
-        let fields = format!(
-            "involvedObject.kind=StatefulSet,involvedObject.name={},reason=FailedCreate",
-            names::database(&key.name)
-        );
+        let (kind, name) = owner;
+        let fields =
+            format!("involvedObject.kind={kind},involvedObject.name={name},reason=FailedCreate");
         let found = match api.list(&ListParams::default().fields(&fields)).await {
             Ok(events) => events
                 .items
@@ -164,12 +194,28 @@ impl Troubles {
                 None
             }
         };
-        database.failure.clone_from(&found);
         let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(trouble) = podless.get_mut(key) {
-            trouble.failure = found;
+            trouble.failure.clone_from(&found);
         }
+        found
     }
+}
+
+/// What should have a pod, and has none: the database, else a job that has not ended.
+fn without_pod(key: &InstanceKey, observed: &Observed) -> Option<Owner> {
+    if let Some(database) = &observed.database
+        && database.wished > 0
+        && database.replicas == 0
+    {
+        return Some(("StatefulSet", names::database(&key.name)));
+    }
+    let (name, _) = observed.jobs.iter().find(|(name, job)| {
+        !job.succeeded
+            && job.failed.is_none()
+            && !observed.pods.iter().any(|pod| pod.is_of_job(name))
+    })?;
+    Some(("Job", name.clone()))
 }
 
 /// A log line as it may stand in a status: short, printable, and without what looks like a secret.

@@ -45,6 +45,10 @@ pub enum Refusal {
     Stopped {
         message: String,
     },
+    /// Somebody works on it by hand, and nothing answers meanwhile.
+    Paused {
+        message: String,
+    },
     /// The operator says that somebody has to act.
     Broken {
         message: String,
@@ -98,7 +102,10 @@ impl Refusal {
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {
-            Self::Starting { message } | Self::Stopped { message } | Self::Broken { message }
+            Self::Starting { message }
+            | Self::Stopped { message }
+            | Self::Paused { message }
+            | Self::Broken { message }
                 if !message.is_empty() =>
             {
                 message
@@ -125,6 +132,7 @@ impl Refusal {
             Self::SignInNotAvailable => ("SignInNotAvailable", Gateway, 503, false, "Sign-in is not available yet", "This page is for members only, and members cannot sign in here yet."),
             Self::Starting { .. } => ("Starting", Upstream, 503, true, "Starting", "This site is getting ready. That usually takes less than a minute."),
             Self::Stopped { .. } => ("Stopped", Upstream, 503, false, "This site is stopped", "Its owner has stopped it. Nothing is lost; the owner can start it again."),
+            Self::Paused { .. } => ("Paused", Upstream, 503, false, "This site is under maintenance", "Please try again later."),
             Self::Broken { .. } => ("Broken", Upstream, 503, false, "This site does not work at the moment", "Somebody has to look after it first. Please try again later."),
             Self::BackendUnreachable => ("BackendUnreachable", Upstream, 503, true, "This site does not answer", "It may be restarting. Please try again in a moment."),
             Self::BackendBroken => ("BackendBroken", Upstream, 502, true, "This site broke off", "It ended the conversation before it answered. Please try again."),

@@ -237,6 +237,11 @@ fn admit<B>(route: &Route, request: &Request<B>) -> Result<(), Refusal> {
                 message: message.clone(),
             });
         }
+        State::Paused { message } => {
+            return Err(Refusal::Paused {
+                message: message.clone(),
+            });
+        }
         State::Broken { message } => {
             return Err(Refusal::Broken {
                 message: message.clone(),

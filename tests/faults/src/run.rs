@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::{AppInstance, Organization, condition};
 use http::{Method, StatusCode};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ResourceQuota};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -225,21 +225,6 @@ impl Life {
         self.ground
             .reach_and_rest(&self.operator, goal, self.rest, self.patience)
             .await
-    }
-
-    /// Waits until the organization's quota was counted: before that nothing can be ordered.
-    pub async fn wait_quota(&self) -> Result<()> {
-        let client = self.ground.stage.client.clone();
-        let api: Api<ResourceQuota> = Api::namespaced(client, &self.ground.namespace);
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let found = api.get_opt(plan::organization::FENCE).await?;
-            if found.is_some_and(|quota| quota.status.is_some_and(|status| status.used.is_some())) {
-                return Ok(());
-            }
-            ensure!(Instant::now() < end, "the quota is not counted");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// Whether it is now as it was when the same story was told without a fault.

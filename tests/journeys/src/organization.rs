@@ -75,16 +75,9 @@ impl Organization {
             "spec": spec,
         });
         let api = self.objects::<AppInstance>();
-        // A quota that was made a moment ago refuses everything until its controller has counted.
-        for _ in 0..50 {
-            match api.patch(instance, &by_us(), &Patch::Apply(&object)).await {
-                Err(error) if error.to_string().contains("status unknown for quota") => {
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                }
-                outcome => return Ok(outcome?),
-            }
-        }
-        anyhow::bail!("the quota of {} was not counted within 10 s", self.name)
+        Ok(api
+            .patch(instance, &by_us(), &Patch::Apply(&object))
+            .await?)
     }
 
     /// The newest WordPress, small.

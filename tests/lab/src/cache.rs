@@ -10,6 +10,9 @@ use std::{
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+/// Old images stay in the registry until it is larger than this, in bytes; one set takes 600 MB.
+const LARGEST_REGISTRY: u64 = 8 << 30;
+
 /// The cache folder.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -35,6 +38,21 @@ impl Cache {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What the lab's registry stores. Images are known by their content there, so that the next
+    /// lab builds only what is new.
+    pub fn registry(&self) -> PathBuf {
+        self.root.join("registry")
+    }
+
+    /// Empties the registry when it has grown too large; only while none runs.
+    pub fn limit_registry(&self) -> Result<()> {
+        let folder = self.registry();
+        if size(&folder) <= LARGEST_REGISTRY {
+            return Ok(());
+        }
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))
     }
 
     /// The folder of an entry, whether or not it is there.
@@ -67,6 +85,18 @@ impl Cache {
         fs::rename(&growing, &place).with_context(|| format!("cannot make {}", place.display()))?;
         Ok(place)
     }
+}
+
+/// Bytes of all files below a folder; what cannot be read counts nothing.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => size(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// A key for things made of several parts: any change of any part changes it.

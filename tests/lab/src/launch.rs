@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::{
+    cache::Cache,
     cgroup,
     components::{self, Setting},
     images::PAUSE_IMAGE,
@@ -252,7 +253,10 @@ fn write_configuration(setting: &Setting) -> Result<()> {
             state.path("registry.yaml"),
             include_str!("../manifests/registry.yaml"),
             &[
-                ("FOLDER", &state.path("registry").display().to_string()),
+                (
+                    "FOLDER",
+                    &Cache::from_environment().registry().display().to_string(),
+                ),
                 ("PORT", &network::REGISTRY_PORT.to_string()),
             ],
         )?;

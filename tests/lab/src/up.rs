@@ -20,7 +20,7 @@ pub fn up(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Lab> {
     let steps = Steps::new();
     steps.step("look at this machine", |step| look(state, step))?;
     let _lock = state.lock()?;
-    let mut record = begin(state, nodes)?;
+    let mut record = begin(state, cache, nodes)?;
     let record = &mut record;
 
     steps.step("Debian packages", |step| {
@@ -99,10 +99,11 @@ fn look(state: &State, step: &Step) -> Result<()> {
 }
 
 /// The record of the lab that is there, or of a new one.
-fn begin(state: &State, nodes: Option<u8>) -> Result<Record> {
+fn begin(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Record> {
     let mut record = state.record()?;
     let wanted = nodes.unwrap_or(1).max(1);
     if record.nodes == 0 {
+        cache.limit_registry()?;
         record.index = network::free_index()?;
         record.nodes = wanted;
     } else if wanted > record.nodes {

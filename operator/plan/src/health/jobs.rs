@@ -45,6 +45,9 @@ pub(super) fn judge(
     if let Some(trouble) = pods::trouble(own, &desired.memory_limit) {
         return Some(trouble);
     }
+    if let Some(why) = seen.and_then(|seen| seen.podless.as_ref()) {
+        return Some(pods::creation_failure(why));
+    }
     let seconds = job
         .spec
         .as_ref()

@@ -350,6 +350,56 @@ fn truth(instance: &AppInstance, type_: &str, finding: &Finding, now: Timestamp)
     )
 }
 
+/// `Ready`, with `Reconciling` or `Stalled` beside it where that is so, for an object that has no
+/// parts.
+#[must_use]
+pub fn summary(
+    previous: &[Condition],
+    finding: &Finding,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let make = |type_, status| make(previous, type_, status, finding, generation, now);
+    match finding.state {
+        State::Well => vec![make(condition::READY, "True")],
+        State::AtRest => vec![make(condition::READY, "False")],
+        State::OnItsWay(_) => vec![
+            make(condition::READY, "False"),
+            make(condition::RECONCILING, "True"),
+        ],
+        State::Stuck => vec![
+            make(condition::READY, "False"),
+            make(condition::STALLED, "True"),
+        ],
+    }
+}
+
+/// What stands on a Route of an instance: `BackendReady`, and `Ready`, which is true when the
+/// hostname is held, too.
+#[must_use]
+pub fn route(known: &[Condition], backend: &Finding, now: Timestamp) -> [Condition; 2] {
+    let accepted = condition::find(known, condition::ACCEPTED);
+    let ready = match accepted {
+        // Until that is decided the backend's news are news enough.
+        None if backend.state == State::Well => routes::being_claimed("its hostname"),
+        None => backend.clone(),
+        Some(accepted) if accepted.status != "True" => routes::taken(accepted),
+        Some(_) => backend.clone(),
+    };
+    let make = |type_, finding: &Finding| {
+        let status = if finding.state == State::Well {
+            "True"
+        } else {
+            "False"
+        };
+        make(known, type_, status, finding, None, now)
+    };
+    [
+        make(condition::READY, &ready),
+        make(condition::BACKEND_READY, backend),
+    ]
+}
+
 /// A condition whose transition time is kept while its status stays.
 #[must_use]
 pub fn make(

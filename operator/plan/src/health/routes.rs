@@ -1,6 +1,6 @@
 //! How the hostnames stand.
 
-use crds::condition;
+use crds::condition::{self, Condition};
 
 use super::{Finding, count};
 use crate::{DesiredState, Observed};
@@ -14,14 +14,10 @@ pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Finding {
             .and_then(|conditions| condition::find(conditions, condition::ACCEPTED));
         match accepted {
             None => {
-                return Finding::on_its_way(
-                    "HostnameBeingClaimed",
-                    format!("{hostname} is being claimed"),
-                    None,
-                );
+                return being_claimed(hostname);
             }
             Some(accepted) if accepted.status != "True" => {
-                return Finding::stuck("HostnameTaken", accepted.message.clone());
+                return taken(accepted);
             }
             Some(_) => {}
         }
@@ -30,4 +26,18 @@ pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Finding {
         "Held",
         format!("{} held", count(desired.routes.len(), "hostname")),
     )
+}
+
+/// Nobody has decided yet who holds it.
+pub(super) fn being_claimed(hostname: &str) -> Finding {
+    Finding::on_its_way(
+        "HostnameBeingClaimed",
+        format!("{hostname} is being claimed"),
+        None,
+    )
+}
+
+/// Somebody else holds it, as the Route says.
+pub(super) fn taken(accepted: &Condition) -> Finding {
+    Finding::stuck("HostnameTaken", accepted.message.clone())
 }

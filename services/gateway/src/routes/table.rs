@@ -18,6 +18,9 @@ const STARTING: &str = "Starting";
 /// The reason that the operator writes when somebody has stopped the instance.
 const STOPPED: &str = "Stopped";
 
+/// The reason that the operator writes when somebody works on the instance by hand.
+const PAUSED: &str = "Paused";
+
 /// Where a request goes, and under which conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -69,6 +72,10 @@ pub enum State {
         message: String,
     },
     Stopped {
+        message: String,
+    },
+    /// Left alone on request, and nothing answers.
+    Paused {
         message: String,
     },
     /// Somebody has to act.
@@ -230,6 +237,7 @@ fn state(route: &Route) -> State {
         ("True", _) => State::Ready,
         (_, STARTING) => State::Starting { message },
         (_, STOPPED) => State::Stopped { message },
+        (_, PAUSED) => State::Paused { message },
         _ => State::Broken { message },
     }
 }

@@ -83,6 +83,7 @@ async fn a_stopped_app_a_broken_app_and_an_unknown_host_are_told_apart() {
     let backend = backend().await;
     let gateway = start(&[
         not_ready(route("off.apps.test", &backend), "Stopped", ""),
+        not_ready(route("held.apps.test", &backend), "Paused", ""),
         not_ready(
             route("bad.apps.test", &backend),
             "ImageMissing",
@@ -95,6 +96,9 @@ async fn a_stopped_app_a_broken_app_and_an_unknown_host_are_told_apart() {
         page.status == 503 && page.body.contains("is stopped") && !page.body.contains("reload")
     );
     assert_eq!(problem["reason"], "Stopped");
+    let (page, problem) = both(&gateway, "https://held.apps.test/").await;
+    assert!(page.status == 503 && page.body.contains("under maintenance"));
+    assert_eq!(problem["reason"], "Paused");
     let (page, problem) = both(&gateway, "https://bad.apps.test/").await;
     assert!(page.status == 503 && page.body.contains("The image cannot be found"));
     assert_eq!(problem["reason"], "Broken");

@@ -33,7 +33,6 @@ fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
         let namespaces: Api<Namespace> = Api::all(stage.client.clone());
 
         let mut life = Life::begin(stage, "pulled", &Manner::default()).await?;
-        life.wait_quota().await?;
         life.tell(Story::Provision, Mischief::Calm).await?;
         let name = life.ground.namespace.clone();
         let uid = namespaces.get(&name).await?.uid();
@@ -42,7 +41,6 @@ fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
         eprintln!("a namespace with an instance in it was gone after {took:?}");
 
         let mut life = Life::begin(stage, "closed", &Manner::default()).await?;
-        life.wait_quota().await?;
         life.tell(Story::Provision, Mischief::Calm).await?;
         let organizations: Api<Organization> = Api::all(stage.client.clone());
         let name = life.ground.namespace.clone();

@@ -216,6 +216,18 @@ async fn what_belongs_to_another_or_is_used_up_is_explained() -> Result<()> {
         "the quota's use harms another"
     );
 
+    let quota = json!({"quota": {"instances": 1}});
+    let small = story.organization_with(quota).await?;
+    let wish = json!({"app": app.name, "version": "1"});
+    small.order("only", wish.clone()).await?;
+    small.ready("only").await?;
+    small.order("more", wish).await?;
+    let words = ["may have 1 instances", "spec.quota.instances"];
+    explained(&small, "more", SOON, "QuotaExceeded", &words).await?;
+    small.delete("only").await?;
+    small.ready("more").await?;
+    small.end().await?;
+
     unharmed(&organization, &innocent).await?;
     other.end().await?;
     organization.end().await

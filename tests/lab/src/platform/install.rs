@@ -35,9 +35,8 @@ const FIRST: &str = include_str!("../../../../examples/wordpress.yaml");
 const PLATFORM_PATIENCE: &str = "5m";
 /// The first WordPress, whose images have to be pulled, too.
 const INSTANCE_PATIENCE: Duration = Duration::from_secs(600);
-
-/// The quota controller counts within a second; longer on a busy machine.
-const QUOTA_PATIENCE: Duration = Duration::from_secs(30);
+/// Something that only somebody's deed can end, and that does not end by itself for so long.
+const STALLED_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Installs or updates everything, and ends with the link to click.
 pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
@@ -193,24 +192,8 @@ fn pin(definition: &mut AppDefinition, digests: &Digests) {
     }
 }
 
-/// Applies on the server's side: what somebody else set stays. A quota that was made a moment ago
-/// refuses everything until its controller has counted, so that this is tried again.
+/// Applies on the server's side: what somebody else set stays.
 fn apply(target: &Target, objects: &str) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        match apply_once(target, objects) {
-            Err(error)
-                if error.to_string().contains("status unknown for quota")
-                    && begun.elapsed() < QUOTA_PATIENCE =>
-            {
-                std::thread::sleep(Duration::from_millis(250));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn apply_once(target: &Target, objects: &str) -> Result<()> {
     let mut kubectl = target.kubectl();
     kubectl.args([
         "apply",
@@ -249,6 +232,7 @@ fn wait_for_first(target: &Target, step: &Step) -> Result<AppInstance> {
     runtime.block_on(async {
         let api: Api<AppInstance> = Api::namespaced(target.client().await?, "acme");
         let begun = Instant::now();
+        let mut well = begun;
         loop {
             let instance = api.get("blog").await?;
             let status = instance.status.clone().unwrap_or_default();
@@ -258,7 +242,10 @@ fn wait_for_first(target: &Target, step: &Step) -> Result<AppInstance> {
             }
             let message = ready.map_or("not seen by the operator yet", |r| r.message.as_str());
             step.detail(message);
-            if begun.elapsed() > INSTANCE_PATIENCE {
+            if !condition::is_true(&status.conditions, condition::STALLED) {
+                well = Instant::now();
+            }
+            if begun.elapsed() > INSTANCE_PATIENCE || well.elapsed() > STALLED_PATIENCE {
                 bail!(
                     "appi/blog is not ready: {message}; see kubectl describe appi/blog -n acme, \
                      and make logs"
