@@ -56,9 +56,10 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 
 ##@ Change it
 test: lab ## Every test, the quick ones first; starts the lab when it is needed
-	cargo test --workspace --lib --bins
+	cargo test --lib --bins
+	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --workspace --no-fail-fast
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --no-fail-fast
 	@echo "make test: every test passed"
 
 test-long: test ## Also the tests that take long or need the lab to themselves

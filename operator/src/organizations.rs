@@ -392,7 +392,7 @@ async fn delete_namespace(operator: &Organizations, name: &str) -> Result<(), Fa
     };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(source) => Err(Failure::Delete {
             kind: "Namespace".to_owned(),
             name: name.to_owned(),

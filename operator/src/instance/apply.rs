@@ -408,8 +408,8 @@ pub async fn delete_child(
             operator.metrics.wrote();
             Ok(())
         }
-        // Gone already, or another object has its name now.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        // Also when another object has its name now (409): by the next try the cache knows it.
         Err(source) => Err(Failure::Delete {
             kind: format!("{kind:?}"),
             name: name.to_owned(),

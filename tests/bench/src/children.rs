@@ -61,6 +61,13 @@ pub struct Child {
     object: Value,
 }
 
+impl Child {
+    #[must_use]
+    pub fn is_job(&self) -> bool {
+        self.resource.kind == "Job"
+    }
+}
+
 /// The children of all instances of a namespace.
 ///
 /// # Errors
@@ -86,6 +93,26 @@ pub async fn read(client: &Client, namespace: &str) -> Result<Vec<Child>> {
             .collect::<Result<Vec<Child>>>()
     });
     Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+}
+
+/// The next job of one instance, as it is written: the operator removes it once it has ended well.
+///
+/// # Errors
+/// When the watch ends.
+pub async fn next_job(client: &Client, namespace: &str, instance: &str) -> Result<Child> {
+    let resource = ApiResource::erase::<Job>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let selector = format!("{}={instance}", crds::labels::INSTANCE);
+    let mut jobs = watcher(api, watcher::Config::default().labels(&selector))
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    loop {
+        if let Ok(job) = jobs.next().await.context("the watch ended")? {
+            let object = bare(&resource, &job)?;
+            return Ok(Child { resource, object });
+        }
+    }
 }
 
 /// Without what the API server and its controllers add.

@@ -4,7 +4,7 @@
 //! | what | file |
 //! |---|---|
 //! | P1: one instance, until Ready | `provision.rs` |
-//! | P1: 1,000 instances at once | `crowd.rs` |
+//! | P1: 1,000 instances at once, without nodes and with fake ones | `crowd.rs` |
 //! | P2: a restart in a full cluster | `restart.rs` |
 //! | P4: the gateway and its peers | `traffic.rs`, `proxies.rs` |
 //! | the API server and the operator they play with | `stage.rs`, `world.rs` |
@@ -35,7 +35,7 @@ use std::{
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use stage::Stage;
+use stage::{Ground, Stage};
 
 /// Measures Tutti.
 #[derive(Parser)]
@@ -172,19 +172,25 @@ async fn measure(
     rounds: u32,
     short: bool,
 ) -> Result<(&'static str, String, String)> {
-    let mut stage = Stage::start(&folder.join("stage")).await?;
+    let place = folder.join("stage");
     Ok(match what {
-        What::Provision => (
-            "provision",
-            "provision".to_owned(),
-            provision::run(&mut stage, folder, rounds).await?,
-        ),
+        What::Provision => {
+            let mut stage = Stage::start(&place, Ground::NoNodes).await?;
+            (
+                "provision",
+                "provision".to_owned(),
+                provision::run(&mut stage, folder, rounds).await?,
+            )
+        }
         What::Crowd { instances } => {
-            let count = if short { 50 } else { *instances };
+            let size = crowd::Size {
+                instances: if short { 50 } else { *instances },
+                on_schedule: !short,
+            };
             (
                 "crowd",
-                format!("crowd --instances {count}"),
-                crowd::run(&stage, folder, count).await?,
+                format!("crowd --instances {}", size.instances),
+                crowd::run(folder, size).await?,
             )
         }
         What::Restart {
@@ -197,6 +203,7 @@ async fn measure(
                 patience: Duration::from_secs(*patience),
             };
             let list: Vec<String> = size.instances.iter().map(usize::to_string).collect();
+            let mut stage = Stage::start(&place, Ground::NoNodes).await?;
             (
                 "restart",
                 format!(
@@ -212,6 +219,7 @@ async fn measure(
                 warm_up: *warm_up,
                 seconds: if short { 1 } else { *seconds },
             };
+            let stage = Stage::start(&place, Ground::NoNodes).await?;
             (
                 "traffic",
                 format!("traffic --warm-up {warm_up} --seconds {seconds}"),

@@ -117,12 +117,17 @@ pub fn cpu_seconds(pid: u32) -> f64 {
 pub fn cpu_of_children() -> Vec<(String, f64)> {
     children(std::process::id())
         .into_iter()
-        .map(|pid| {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            (name.trim().to_owned(), cpu_seconds(pid))
-        })
+        .map(|pid| (name(pid), cpu_seconds(pid)))
         .chain([("bench".to_owned(), own_cpu())])
         .collect()
+}
+
+/// The program's name; `/proc/<pid>/comm` has its first 15 letters only.
+fn name(pid: u32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
+    let program = String::from_utf8_lossy(program);
+    program.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn own_cpu() -> f64 {

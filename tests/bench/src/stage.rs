@@ -1,5 +1,6 @@
 //! What the benchmarks of the operator play on: the lab's real API server and etcd (data in memory,
-//! so that the disk is not what is measured), our kinds, two apps, and the world (`world.rs`).
+//! so that the disk is not what is measured), our kinds, two apps, and the world (`world.rs`), or
+//! fake nodes with the real scheduler and controllers.
 //!
 //! The operator is the release binary as a process of its own. One that is measured has a user of
 //! its own, and only that user's calls are in the audit log.
@@ -14,10 +15,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use crds::{AppDefinition, Organization, condition};
 use futures_util::future::try_join_all;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
 };
 use lab::control_plane::ControlPlane;
 use serde_json::json;
@@ -47,6 +48,15 @@ pub enum Calls {
     Uncounted,
 }
 
+/// Who makes workloads ready.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Ground {
+    /// There are no nodes: the world says at once that they are.
+    NoNodes,
+    /// Scheduler and controllers, and so many of kwok's nodes.
+    FakeNodes(u32),
+}
+
 pub struct Stage {
     pub plane: ControlPlane,
     pub client: Client,
@@ -67,7 +77,7 @@ impl Drop for Stage {
 impl Stage {
     /// # Errors
     /// When the API server does not start.
-    pub async fn start(folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path, ground: Ground) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let file = |name: &str| folder.join(name);
         // Rights are not what is measured; those of the real operator are tested elsewhere.
@@ -76,13 +86,17 @@ impl Stage {
         fs::write(file("audit-policy.yaml"), POLICY)?;
         fs::write(file("audit.log"), "")?;
         let flag = |flag: &str, name: &str| format!("--{flag}={}", file(name).display());
-        let plane = ControlPlane::builder()
+        let builder = match ground {
+            // No controller counts what is used.
+            Ground::NoNodes => ControlPlane::builder()
+                .api_server_flag("--disable-admission-plugins=ResourceQuota"),
+            Ground::FakeNodes(count) => ControlPlane::builder().fake_nodes(count),
+        };
+        let plane = builder
             .api_server_flag(flag("token-auth-file", "tokens.csv"))
             .api_server_flag(flag("audit-policy-file", "audit-policy.yaml"))
             .api_server_flag(flag("audit-log-path", "audit.log"))
             .api_server_flag("--audit-log-maxsize=100000")
-            // No controller counts what is used.
-            .api_server_flag("--disable-admission-plugins=ResourceQuota")
             .start()
             .await?;
         let client = plane.client().await?;
@@ -106,7 +120,14 @@ impl Stage {
             apps.patch(&app.name_any(), &params(), &Patch::Apply(&app))
                 .await?;
         }
-        stage.world = Some(tokio::spawn(world::play(stage.plane.client().await?)));
+        let client = stage.plane.client().await?;
+        stage.world = Some(match ground {
+            Ground::NoNodes => tokio::spawn(world::play(client)),
+            Ground::FakeNodes(_) => {
+                world::make_storage_class(&client).await?;
+                tokio::spawn(world::provision(client))
+            }
+        });
         Ok(stage)
     }
 
@@ -165,6 +186,29 @@ impl Stage {
                 bail!("organization {name} is not ready: {:?}", found.conditions);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the controllers have counted what the organizations use: until then nothing
+    /// that has a quota can be made in them.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn wait_quotas(&self) -> Result<()> {
+        let api: Api<ResourceQuota> = Api::all(self.client.clone());
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let quotas = api.list(&ListParams::default()).await?;
+            if quotas
+                .iter()
+                .all(|quota| quota.status.as_ref().is_some_and(|s| s.used.is_some()))
+            {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                bail!("the quotas are not counted");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

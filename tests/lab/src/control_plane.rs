@@ -1,6 +1,7 @@
 //! A real API server for tests that need no node: etcd and kube-apiserver, and controllers if
 //! wished, as plain processes on loopback ports, ready in a few seconds. No kubelet: pods never
-//! run, and nobody but the test writes the status of workloads.
+//! run, and nobody but the test writes the status of workloads. A benchmark may have fake nodes
+//! ([`Builder::fake_nodes`]), with the scheduler and every controller.
 //!
 //! One per test binary ([`ControlPlane::shared`]); each test has a namespace of its own
 //! ([`ControlPlane::namespace`]). The programs are the lab's, from the same cache. Nothing stays
@@ -24,7 +25,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use k8s_openapi::{
-    api::core::v1::Namespace,
+    api::core::v1::{Namespace, Node},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -33,6 +34,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind, Request},
 };
+use serde_json::json;
 use tokio::sync::{OnceCell, oneshot};
 
 use crate::{cache::Cache, network, pki, process, programs, state::State, steps::Steps};
@@ -41,6 +43,12 @@ use crate::{cache::Cache, network, pki, process, programs, state::State, steps::
 const PATIENCE: Duration = Duration::from_secs(90);
 /// A port that was free may be taken before etcd listens on it.
 const TRIES: u32 = 3;
+/// Calls per second of each controller and of the scheduler: none waits for a limit of its own.
+/// The defaults of 20 and 50 would be what a benchmark measures.
+const CALLS: &str = "5000";
+/// The controllers' time until a node that is silent counts as lost: on a machine that does all it
+/// can, a lease may be late.
+const GRACE: &str = "300s";
 /// Memory, where there is some: etcd's writes then cost no disk.
 const MEMORY: &str = "/dev/shm";
 /// What the controllers are called that act on objects alone. The others make pods and addresses.
@@ -70,6 +78,7 @@ pub struct ControlPlane {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     has_controllers: bool,
+    nodes: u32,
     flags: Vec<String>,
 }
 
@@ -78,6 +87,15 @@ impl Builder {
     #[must_use]
     pub fn controllers(mut self) -> Self {
         self.has_controllers = true;
+        self
+    }
+
+    /// With nodes of kwok, as large as anybody needs: pods that are bound to them run at once, and
+    /// those of jobs end well at once. With the scheduler, and all controllers with their defaults
+    /// except for limits to calls. Volumes are provisioned by nobody.
+    #[must_use]
+    pub fn fake_nodes(mut self, count: u32) -> Self {
+        self.nodes = count;
         self
     }
 
@@ -106,9 +124,13 @@ impl Builder {
     }
 
     async fn start_once(self) -> Result<ControlPlane> {
+        let nodes = self.nodes;
         let (keeper, mut plane) = Keeper::start(self).await?;
         plane.keeper = Some(keeper);
         plane.wait_ready().await?;
+        if nodes > 0 {
+            plane.make_nodes(nodes).await?;
+        }
         Ok(plane)
     }
 }
@@ -205,6 +227,51 @@ impl ControlPlane {
             }
         }
     }
+
+    /// Makes nodes, and waits until pods can be bound to them.
+    async fn make_nodes(&self, count: u32) -> Result<()> {
+        let api: Api<Node> = Api::all(self.client().await?);
+        for number in 1..=count {
+            let name = format!("fake-{number:03}");
+            let node = json!({
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
+            });
+            api.patch(&name, &PatchParams::apply("tests"), &Patch::Apply(node))
+                .await?;
+        }
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let nodes = api.list(&ListParams::default()).await?;
+            if nodes.iter().all(takes_pods) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                let tail = |name: &str| process::tail(&self.logs.join(name));
+                bail!(
+                    "the nodes are not ready: {}\n{}",
+                    tail("kwok.log"),
+                    tail("kube-controller-manager.log")
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Said to be ready by kwok, and found to be by the controllers.
+fn takes_pods(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let is_ready = conditions.is_some_and(|all| {
+        all.iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    });
+    is_ready && taints.is_none_or(Vec::is_empty)
 }
 
 impl Drop for ControlPlane {
@@ -272,7 +339,7 @@ struct Processes {
 
 impl Processes {
     fn start(builder: &Builder) -> Result<(Self, ControlPlane)> {
-        let bin = provide_programs()?;
+        let bin = provide_programs(builder.nodes > 0)?;
         let folder = make_folder()?;
         let mut processes = Self {
             children: Vec::new(),
@@ -297,10 +364,20 @@ impl Processes {
         self.spawn("etcd", &etcd_flags(&state, etcd, peers))?;
         self.wait_port("etcd", etcd)?;
         let mut flags = api_server_flags(&state, etcd, api);
+        if builder.nodes == 0 {
+            // Nobody makes the accounts and tokens that it asks for.
+            flags.push("--disable-admission-plugins=ServiceAccount".to_owned());
+        }
         flags.extend(builder.flags.iter().cloned());
         self.spawn("kube-apiserver", &flags)?;
         self.wait_port("kube-apiserver", api)?;
-        if builder.has_controllers {
+        if builder.nodes > 0 {
+            let flags = all_controllers_flags(&state, &kubeconfig);
+            self.spawn("kube-controller-manager", &flags)?;
+            self.spawn("kube-scheduler", &scheduler_flags(&kubeconfig))?;
+            let stages = programs::kwok_resources(&self.bin);
+            self.spawn("kwok", &kwok_flags(&kubeconfig, &stages))?;
+        } else if builder.has_controllers {
             self.spawn("kube-controller-manager", &controller_flags(&kubeconfig))?;
         }
         Ok(ControlPlane {
@@ -372,13 +449,17 @@ impl Drop for Processes {
 }
 
 /// The folder of links to the lab's programs; builds those that the cache does not hold.
-fn provide_programs() -> Result<State> {
+fn provide_programs(with_kwok: bool) -> Result<State> {
     let cache = Cache::from_environment();
     let bin = State::at(cache.entry("control-plane"));
     // Two test binaries must not build the same at once.
     let _lock = bin.lock()?;
     Steps::new().step("programs of the control plane", |step| {
-        programs::provide(&cache, &bin, step)
+        programs::provide(&cache, &bin, step)?;
+        if with_kwok {
+            programs::provide_kwok(&cache, &bin, step)?;
+        }
+        Ok(())
     })?;
     Ok(bin)
 }
@@ -462,19 +543,56 @@ fn api_server_flags(state: &State, etcd: u16, port: u16) -> Vec<String> {
         ),
         format!("--service-cluster-ip-range={}", network::SERVICE_RANGE),
         "--authorization-mode=RBAC".to_owned(),
-        // Nobody makes the accounts and tokens that it asks for.
-        "--disable-admission-plugins=ServiceAccount".to_owned(),
         "--profiling=false".to_owned(),
     ]
 }
 
 fn controller_flags(kubeconfig: &Path) -> Vec<String> {
+    let mut flags = alone(kubeconfig);
+    flags.push(format!("--controllers={CONTROLLERS}"));
+    flags
+}
+
+fn all_controllers_flags(state: &State, kubeconfig: &Path) -> Vec<String> {
+    let mut flags = alone(kubeconfig);
+    flags.extend(unlimited());
+    flags.push(format!("--root-ca-file={}", state.path("pki/ca.crt").display()));
+    flags.push(format!("--node-monitor-grace-period={GRACE}"));
+    flags
+}
+
+fn scheduler_flags(kubeconfig: &Path) -> Vec<String> {
+    let mut flags = alone(kubeconfig);
+    flags.extend(unlimited());
+    flags
+}
+
+/// How a part of Kubernetes runs that is the only one of its kind, and that nobody asks anything.
+fn alone(kubeconfig: &Path) -> Vec<String> {
     vec![
         format!("--kubeconfig={}", kubeconfig.display()),
-        format!("--controllers={CONTROLLERS}"),
         "--secure-port=0".to_owned(),
         "--leader-elect=false".to_owned(),
         "--profiling=false".to_owned(),
+    ]
+}
+
+fn unlimited() -> [String; 2] {
+    [
+        format!("--kube-api-qps={CALLS}"),
+        format!("--kube-api-burst={CALLS}"),
+    ]
+}
+
+fn kwok_flags(kubeconfig: &Path, stages: &Path) -> Vec<String> {
+    vec![
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--config={}", stages.display()),
+        "--manage-all-nodes=true".to_owned(),
+        // A kubelet's.
+        "--node-lease-duration-seconds=40".to_owned(),
+        format!("--cidr={}", network::POD_RANGE),
+        "--v=WARN".to_owned(),
     ]
 }
 

@@ -29,8 +29,9 @@ pub const LOCAL_PATH_VERSION: &str = "v0.0.30";
 /// metrics-server's version, also the tag of its image.
 pub const METRICS_SERVER_VERSION: &str = "v0.9.0";
 const HELM_VERSION: &str = "v3.22.0";
+const KWOK_VERSION: &str = "v0.8.0";
 
-/// The file of a program's custom resources, beside it in the cache.
+/// The file of the objects that come with a program, beside it in the cache.
 const RESOURCES: &str = "resources.yaml";
 
 /// More at once only makes each slower: a Go build uses every core that it finds.
@@ -42,8 +43,6 @@ enum Source {
     Ours {
         files: &'static [(&'static str, &'static str)],
         link_flags: String,
-        /// A module, and its folder of custom resources to keep beside the program.
-        resources: Option<(&'static str, &'static str)>,
     },
     /// A package at a version, as `go install` takes it.
     Package {
@@ -52,18 +51,23 @@ enum Source {
     },
 }
 
+/// Objects to keep beside a program: a module, and its folders that hold them.
+type Resources = (&'static str, &'static [&'static str]);
+
 /// One build, and the names under which its result is called.
 struct Program {
     name: &'static str,
     source: Source,
+    resources: Option<Resources>,
     names: &'static [&'static str],
 }
 
-/// Every program, those that take longest first.
+/// Every program of a lab, those that take longest first.
 fn programs() -> Vec<Program> {
     let package = |name, path, version, names| Program {
         name,
         source: Source::Package { path, version },
+        resources: None,
         names,
     };
     vec![
@@ -76,8 +80,8 @@ fn programs() -> Vec<Program> {
                     ("main.go", include_str!("../go/kubernetes/main.go")),
                 ],
                 link_flags: kubernetes_link_flags(),
-                resources: None,
             },
+            resources: None,
             names: &[
                 "etcd",
                 "kube-apiserver",
@@ -97,8 +101,11 @@ fn programs() -> Vec<Program> {
                     ("main.go", include_str!("../go/calico/main.go")),
                 ],
                 link_flags: "-s -w".to_owned(),
-                resources: Some(("github.com/projectcalico/calico", "libcalico-go/config/crd")),
             },
+            resources: Some((
+                "github.com/projectcalico/calico",
+                &["libcalico-go/config/crd"],
+            )),
             names: &["calico", "calico-felix"],
         },
         package(
@@ -128,11 +135,28 @@ fn programs() -> Vec<Program> {
                     ("main.go", include_str!("../go/pause/main.go")),
                 ],
                 link_flags: "-s -w".to_owned(),
-                resources: None,
             },
+            resources: None,
             names: &["pause"],
         },
     ]
+}
+
+/// What only a benchmark needs: fake nodes. Beside it, what its authors offer for nodes and pods
+/// that are ready at once, and jobs that end at once.
+fn kwok() -> Program {
+    Program {
+        name: "kwok",
+        source: Source::Package {
+            path: "sigs.k8s.io/kwok/cmd/kwok",
+            version: KWOK_VERSION,
+        },
+        resources: Some((
+            "sigs.k8s.io/kwok",
+            &["kustomize/stage/node/fast", "kustomize/stage/pod/fast"],
+        )),
+        names: &["kwok"],
+    }
 }
 
 /// Without these the version reads v0.0.0-master, and kubelet and API server disagree.
@@ -154,9 +178,7 @@ impl Program {
     fn cache_name(&self) -> String {
         match &self.source {
             Source::Package { version, .. } => format!("{}@{version}", self.name),
-            Source::Ours {
-                files, link_flags, ..
-            } => {
+            Source::Ours { files, link_flags } => {
                 let parts = files
                     .iter()
                     .map(|(_, text)| text.as_bytes())
@@ -169,11 +191,7 @@ impl Program {
     fn build(&self, toolchain: &Toolchain, place: &Path, log: &Path) -> Result<()> {
         let output = place.join(self.name);
         match &self.source {
-            Source::Ours {
-                files,
-                link_flags,
-                resources,
-            } => {
+            Source::Ours { files, link_flags } => {
                 let source = place.join("source");
                 fs::create_dir_all(&source)?;
                 for (name, text) in *files {
@@ -188,37 +206,75 @@ impl Program {
                         .arg("."),
                     log,
                 )?;
-                if let Some((module, folder)) = resources {
-                    let list = toolchain
-                        .command()
-                        .current_dir(&source)
-                        .args(["list", "-m", "-f", "{{.Dir}}", module])
-                        .output()?;
-                    let root = String::from_utf8_lossy(&list.stdout).trim().to_owned();
-                    let text = join_documents(&Path::new(&root).join(folder))?;
-                    fs::write(place.join(RESOURCES), text)?;
+                if let Some((module, folders)) = self.resources {
+                    keep_resources(toolchain, &source, module, folders, place)?;
                 }
                 fs::remove_dir_all(source)?;
             }
-            Source::Package { path, version } => run_logged(
-                toolchain
-                    .command()
-                    .current_dir(place)
-                    .env("GOBIN", place)
-                    .args(["install", "-trimpath", "-ldflags", "-s -w"])
-                    .arg(format!("{path}@{version}")),
-                log,
-            )?,
+            Source::Package { path, version } => {
+                run_logged(
+                    toolchain
+                        .command()
+                        .current_dir(place)
+                        .env("GOBIN", place)
+                        .args(["install", "-trimpath", "-ldflags", "-s -w"])
+                        .arg(format!("{path}@{version}")),
+                    log,
+                )?;
+                if let Some((module, folders)) = self.resources {
+                    let module = format!("{module}@{version}");
+                    keep_resources(toolchain, place, &module, folders, place)?;
+                }
+            }
         }
         fs::set_permissions(&output, fs::Permissions::from_mode(0o755))?;
         Ok(())
     }
 }
 
+/// Writes one file of what some folders of a module hold. The build has fetched the module.
+fn keep_resources(
+    toolchain: &Toolchain,
+    source: &Path,
+    module: &str,
+    folders: &[&str],
+    place: &Path,
+) -> Result<()> {
+    let list = toolchain
+        .command()
+        .current_dir(source)
+        .args(["list", "-m", "-f", "{{.Dir}}", module])
+        .output()?;
+    let root = String::from_utf8_lossy(&list.stdout).trim().to_owned();
+    let mut text = String::new();
+    for folder in folders {
+        text.push_str(&join_documents(&Path::new(&root).join(folder))?);
+    }
+    fs::write(place.join(RESOURCES), text)?;
+    Ok(())
+}
+
 /// Builds what the cache does not hold, and links every program under its names in the lab's
 /// `bin` folder.
 pub fn provide(cache: &Cache, state: &State, step: &Step) -> Result<()> {
-    let programs = programs();
+    provide_these(&programs(), cache, state, step)
+}
+
+/// The same for kwok, which no lab needs.
+pub fn provide_kwok(cache: &Cache, state: &State, step: &Step) -> Result<()> {
+    provide_these(&[kwok()], cache, state, step)
+}
+
+/// The file of the objects that come with kwok, once it is provided.
+pub fn kwok_resources(state: &State) -> PathBuf {
+    resources_of(&kwok(), state)
+}
+
+fn resources_of(program: &Program, state: &State) -> PathBuf {
+    state.path(format!("{}-{RESOURCES}", program.name))
+}
+
+fn provide_these(programs: &[Program], cache: &Cache, state: &State, step: &Step) -> Result<()> {
     let missing: Vec<&Program> = programs
         .iter()
         .filter(|program| !cache.entry(&program.cache_name()).exists())
@@ -226,23 +282,14 @@ pub fn provide(cache: &Cache, state: &State, step: &Step) -> Result<()> {
     if !missing.is_empty() {
         build_all(&missing, cache, state, step)?;
     }
-    for program in &programs {
+    for program in programs {
         let built = cache.entry(&program.cache_name()).join(program.name);
         for name in program.names {
             link(&built, &state.program(name))?;
         }
-        if matches!(
-            &program.source,
-            Source::Ours {
-                resources: Some(_),
-                ..
-            }
-        ) {
+        if program.resources.is_some() {
             let resources = built.with_file_name(RESOURCES);
-            link(
-                &resources,
-                &state.path(format!("{}-{RESOURCES}", program.name)),
-            )?;
+            link(&resources, &resources_of(program, state))?;
         }
     }
     Ok(())
@@ -293,10 +340,15 @@ fn build_all(missing: &[&Program], cache: &Cache, state: &State, step: &Step) ->
     }
 }
 
-/// All YAML files of a folder as one text, in the order of their names.
+/// All objects of a folder as one text, in the order of the files' names.
 fn join_documents(folder: &Path) -> Result<String> {
     let entries = fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|file| !file.ends_with("kustomization.yaml"))
+        .collect();
     files.sort();
     let mut text = String::new();
     for file in files {
@@ -338,7 +390,8 @@ mod tests {
 
     #[test]
     fn every_name_in_the_bin_folder_comes_from_one_program() {
-        let programs = programs();
+        let mut programs = programs();
+        programs.push(kwok());
         let mut names: Vec<_> = programs.iter().flat_map(|program| program.names).collect();
         let count = names.len();
         names.sort();
