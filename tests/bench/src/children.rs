@@ -207,8 +207,11 @@ pub async fn apply(client: &Client, all: Vec<(String, Child)>, at_once: usize) -
     Ok(())
 }
 
-/// What is waited for, by kind, namespace and name.
-pub type Expected = HashSet<(String, String, String)>;
+/// Kind, namespace and name.
+type Identity = (String, String, String);
+
+/// What is waited for.
+pub type Expected = HashSet<Identity>;
 
 /// The children that become ready.
 #[must_use]
@@ -234,7 +237,7 @@ pub fn expected(namespace: &str, children: &[Child]) -> Expected {
 
 /// Watches that have begun, and tell what is ready.
 pub struct Readiness {
-    events: Pin<Box<dyn futures_util::Stream<Item = Option<(String, String, String)>> + Send>>,
+    events: Pin<Box<dyn futures_util::Stream<Item = Option<Identity>> + Send>>,
 }
 
 impl Readiness {
@@ -274,7 +277,7 @@ impl Readiness {
 
 fn of<K: Worldly>(
     client: &Client,
-) -> impl futures_util::Stream<Item = Option<(String, String, String)>> + Send + use<K> {
+) -> impl futures_util::Stream<Item = Option<Identity>> + Send + use<K> {
     let api: Api<K> = Api::all(client.clone());
     watcher(api, watcher::Config::default())
         .default_backoff()

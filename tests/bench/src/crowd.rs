@@ -28,16 +28,17 @@ const ORGANIZATIONS: usize = 20;
 /// Objects that the script writes at once: as many as the operator may have under way.
 const AT_ONCE: usize = 64;
 const NODES: u32 = 20;
+const SAMPLE: &str = "crowd-sample";
 /// What has come to nothing by then is stuck.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
-/// The app's periodic job begins in every minute that these seconds divide, for all instances.
+/// Seconds between two of the app's periodic jobs, which begin in all instances at once.
 const SCHEDULE: i64 = 5 * 60;
 
 /// How many, and how exactly.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub instances: usize,
-    /// Begins with the app's schedule, so that both candidates have equally many periodic jobs.
+    /// Begins just after the periodic jobs, so that both candidates have equally many beside them.
     pub on_schedule: bool,
 }
 
@@ -70,10 +71,7 @@ pub async fn run(folder: &Path, size: Size) -> Result<String> {
             }
         };
         let ours = measure_ours(&place, ground, size).await?;
-        eprintln!(
-            "P1 crowd, {name}: ours {:.1} s; {}",
-            ours.seconds, ours.cpu
-        );
+        eprintln!("P1 crowd, {name}: ours {:.1} s; {}", ours.seconds, ours.cpu);
         let floor = measure_floor(&place, ground, size, &sample).await?;
         eprintln!(
             "P1 crowd, {name}: floor {:.1} s; {}",
@@ -109,11 +107,11 @@ pub async fn run(folder: &Path, size: Size) -> Result<String> {
 /// What an instance consists of in the end, and the job that installs it.
 async fn take_sample(place: &Path) -> Result<Vec<Child>> {
     let stage = Stage::start(place, Ground::NoNodes).await?;
-    let organization = "crowd-sample".to_owned();
+    let organization = "crowd".to_owned();
     let operator = prepare(&stage, Ground::NoNodes, std::slice::from_ref(&organization)).await?;
     let client = stage.plane.client().await?;
     let mut readiness = instances::Readiness::watch(&client).await?;
-    let key = (organization, "crowd-instance".to_owned());
+    let key = (organization, SAMPLE.to_owned());
     let (namespace, name) = &key;
     let ready = async {
         instances::make(&client, "wordpress", "6.8", &key).await?;
@@ -145,18 +143,11 @@ async fn prepare(stage: &Stage, ground: Ground, organizations: &[String]) -> Res
 
 async fn measure_ours(place: &Path, ground: Ground, size: Size) -> Result<Ours> {
     let stage = Stage::start(place, ground).await?;
-    let organizations = organizations();
-    let operator = prepare(&stage, ground, &organizations).await?;
+    let operator = prepare(&stage, ground, &organizations()).await?;
+    let keys = keys(size.instances);
+    wait_schedule(ground, size).await;
     let client = stage.plane.client().await?;
     let mut readiness = instances::Readiness::watch(&client).await?;
-    let keys: Vec<Key> = organizations
-        .iter()
-        .cycle()
-        .take(size.instances)
-        .enumerate()
-        .map(|(n, organization)| (organization.clone(), format!("crowd-{n:05}")))
-        .collect();
-    wait_schedule(ground, size).await;
 
     let cpu = process::cpu_of_children();
     let begun = Instant::now();
@@ -182,20 +173,19 @@ async fn measure_floor(
     sample: &[Child],
 ) -> Result<Floor> {
     let stage = Stage::start(place, ground).await?;
-    let organizations = organizations();
     // The same namespaces, with all that an organization's have.
-    let operator = prepare(&stage, ground, &organizations).await?;
+    let operator = prepare(&stage, ground, &organizations()).await?;
     operator.process.stop()?;
     let mut applied = Vec::new();
     let mut expected = children::Expected::new();
-    for (n, namespace) in organizations.iter().cycle().take(size.instances).enumerate() {
-        let children = children::renamed(sample, "crowd-instance", &format!("crowd-{n:05}"))?;
-        expected.extend(children::expected(namespace, &children));
+    for (namespace, name) in keys(size.instances) {
+        let children = children::renamed(sample, SAMPLE, &name)?;
+        expected.extend(children::expected(&namespace, &children));
         applied.extend(children.into_iter().map(|child| (namespace.clone(), child)));
     }
+    wait_schedule(ground, size).await;
     let client = stage.plane.client().await?;
     let mut readiness = children::Readiness::watch(&client).await?;
-    wait_schedule(ground, size).await;
 
     let cpu = process::cpu_of_children();
     let begun = Instant::now();
@@ -217,6 +207,17 @@ async fn measure_floor(
 
 fn organizations() -> Vec<String> {
     (0..ORGANIZATIONS).map(|n| format!("crowd-{n}")).collect()
+}
+
+/// The instances, the organizations in turn.
+fn keys(count: usize) -> Vec<Key> {
+    organizations()
+        .into_iter()
+        .cycle()
+        .take(count)
+        .enumerate()
+        .map(|(n, organization)| (organization, format!("crowd-{n:05}")))
+        .collect()
 }
 
 async fn wait_schedule(ground: Ground, size: Size) {

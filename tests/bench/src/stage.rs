@@ -15,10 +15,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use crds::{AppDefinition, Organization, condition};
 use futures_util::future::try_join_all;
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota};
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use lab::control_plane::ControlPlane;
 use serde_json::json;
@@ -88,8 +88,9 @@ impl Stage {
         let flag = |flag: &str, name: &str| format!("--{flag}={}", file(name).display());
         let builder = match ground {
             // No controller counts what is used.
-            Ground::NoNodes => ControlPlane::builder()
-                .api_server_flag("--disable-admission-plugins=ResourceQuota"),
+            Ground::NoNodes => {
+                ControlPlane::builder().api_server_flag("--disable-admission-plugins=ResourceQuota")
+            }
             Ground::FakeNodes(count) => ControlPlane::builder().fake_nodes(count),
         };
         let plane = builder
@@ -124,6 +125,7 @@ impl Stage {
         stage.world = Some(match ground {
             Ground::NoNodes => tokio::spawn(world::play(client)),
             Ground::FakeNodes(_) => {
+                stage.wait_garbage_collector().await?;
                 world::make_storage_class(&client).await?;
                 tokio::spawn(world::provision(client))
             }
@@ -187,6 +189,27 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The garbage collector looks for new kinds every 30 seconds, and until then tries in vain
+    /// what an instance owns. That an object goes whose owner never was tells that it knows them.
+    async fn wait_garbage_collector(&self) -> Result<()> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), "tutti-system");
+        let orphan: ConfigMap = serde_json::from_value(json!({
+            "metadata": { "name": "orphan", "ownerReferences": [{
+                "apiVersion": "tutti.dev/v1alpha1", "kind": "AppInstance",
+                "name": "nobody", "uid": "nobody",
+            }] },
+        }))?;
+        api.create(&PostParams::default(), &orphan).await?;
+        let end = Instant::now() + PATIENCE;
+        while api.get_opt("orphan").await?.is_some() {
+            if Instant::now() > end {
+                bail!("the garbage collector does not know our kinds");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
     }
 
     /// Waits until the controllers have counted what the organizations use: until then nothing

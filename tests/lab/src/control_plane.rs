@@ -91,8 +91,9 @@ impl Builder {
     }
 
     /// With nodes of kwok, as large as anybody needs: pods that are bound to them run at once, and
-    /// those of jobs end well at once. With the scheduler, and all controllers with their defaults
-    /// except for limits to calls. Volumes are provisioned by nobody.
+    /// those of jobs end well at once. With the scheduler and all controllers, which have their
+    /// defaults except that nothing limits their calls and that they are patient with late leases.
+    /// Volumes are provisioned by nobody.
     #[must_use]
     pub fn fake_nodes(mut self, count: u32) -> Self {
         self.nodes = count;
@@ -556,7 +557,10 @@ fn controller_flags(kubeconfig: &Path) -> Vec<String> {
 fn all_controllers_flags(state: &State, kubeconfig: &Path) -> Vec<String> {
     let mut flags = alone(kubeconfig);
     flags.extend(unlimited());
-    flags.push(format!("--root-ca-file={}", state.path("pki/ca.crt").display()));
+    flags.push(format!(
+        "--root-ca-file={}",
+        state.path("pki/ca.crt").display()
+    ));
     flags.push(format!("--node-monitor-grace-period={GRACE}"));
     flags
 }

@@ -346,7 +346,10 @@ fn join_documents(folder: &Path) -> Result<String> {
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .filter(|file| !file.ends_with("kustomization.yaml"))
         .collect();
     files.sort();
@@ -397,6 +400,17 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn only_objects_are_taken_from_a_module() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yaml", "a.yaml", "kustomization.yaml", "README.md"] {
+            fs::write(folder.path().join(name), format!("of: {name}")).unwrap();
+        }
+        fs::create_dir(folder.path().join("testdata")).unwrap();
+        let text = join_documents(folder.path()).unwrap();
+        assert_eq!(text, "---\nof: a.yaml\n---\nof: b.yaml\n");
     }
 
     #[test]
