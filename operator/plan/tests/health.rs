@@ -341,6 +341,14 @@ fn pods_that_cannot_be_created_for_another_reason_are_told_in_kubernetes_words()
 }
 
 #[test]
+fn two_writes_that_met_while_pods_were_created_are_no_trouble() {
+    let words = "Operation cannot be fulfilled on resourcequotas \"tutti\": the object has been \
+                 modified; please apply your changes to the latest version and try again";
+    let report = the_workload(starting(), |seen| seen.failure = Some(words.into())).report(&shop());
+    on_its_way(&report, condition::WORKLOAD_READY, "PodsBeingCreated");
+}
+
+#[test]
 fn a_rolling_update_says_how_far_it_is_and_visitors_notice_nothing() {
     let wide = world("wordpress").change(|spec| spec.max_replicas = None);
     let shop = shop().replicas(3);

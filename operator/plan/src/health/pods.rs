@@ -170,6 +170,9 @@ pub(super) fn creation_failure(message: &str) -> Finding {
                 tail(message, "violates PodSecurity")
             ),
         )
+    } else if message.contains("the object has been modified") {
+        // Two writes met, usually of the quota's count: Kubernetes tries again by itself.
+        Finding::on_its_way("PodsBeingCreated", "its pods are being created", None)
     } else {
         Finding::stuck("PodsCannotBeCreated", message.to_owned())
     }
