@@ -51,6 +51,10 @@ pub struct PlatformArgs {
         default_value = "mariadb=mariadb,postgresql=postgresql"
     )]
     pub database_images: Vec<(Engine, String)>,
+    /// Secrets of type kubernetes.io/dockerconfigjson in each organization's namespace that images
+    /// are pulled with
+    #[arg(long, env = "TUTTI_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    pub image_pull_secrets: Vec<String>,
     /// Namespace of the gateway's pods; the operator's own when not set
     #[arg(long, env = "TUTTI_GATEWAY_NAMESPACE")]
     pub gateway_namespace: Option<String>,
@@ -103,6 +107,12 @@ impl Config {
                 .iter()
                 .cloned()
                 .collect::<BTreeMap<_, _>>(),
+            image_pull_secrets: args
+                .image_pull_secrets
+                .iter()
+                .filter(|name| !name.is_empty())
+                .cloned()
+                .collect(),
             gateway_namespace: set(&args.gateway_namespace)
                 .unwrap_or_else(|| self.leadership.namespace.clone()),
             gateway_labels: args.gateway_selector.iter().cloned().collect(),

@@ -17,6 +17,8 @@ pub struct Platform {
     pub image_registry: Option<String>,
     /// Image name per engine, without tag.
     pub database_images: BTreeMap<Engine, String>,
+    /// Secrets that nodes pull instances' images with: names in each organization's namespace.
+    pub image_pull_secrets: Vec<String>,
     /// Namespace of the gateway's pods.
     pub gateway_namespace: String,
     /// Labels of the gateway's pods.

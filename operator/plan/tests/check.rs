@@ -308,6 +308,18 @@ fn a_default_host_is_never_changed_once_it_was_given() {
 }
 
 #[test]
+fn pods_pull_their_images_with_the_platforms_secrets() {
+    let mut private = wordpress();
+    private.platform.image_pull_secrets = vec!["registry".to_owned()];
+    let named = granted(&private, &shop())
+        .account
+        .image_pull_secrets
+        .unwrap();
+    assert_eq!(named.len(), 1);
+    assert_eq!(named[0].name, "registry");
+}
+
+#[test]
 fn the_address_names_the_port_where_it_is_not_https_own() {
     let mut world = wordpress();
     world.platform.https_port = 8443;

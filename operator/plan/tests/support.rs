@@ -282,6 +282,7 @@ pub fn platform() -> Platform {
         zone: "apps.example".to_owned(),
         https_port: 443,
         image_registry: Some("registry.example/tutti".to_owned()),
+        image_pull_secrets: Vec::new(),
         database_images: BTreeMap::from([
             (Engine::Mariadb, "mariadb".to_owned()),
             (Engine::Postgresql, "postgresql".to_owned()),

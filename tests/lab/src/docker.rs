@@ -11,11 +11,13 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use bollard::{
     Docker,
+    auth::DockerCredentials,
     query_parameters::{
         BuildImageOptionsBuilder, ImportImageOptionsBuilder, PushImageOptionsBuilder,
         TagImageOptionsBuilder,
     },
 };
+use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::StreamExt;
 
 use crate::{dockerfile, images::base_image, state::State};
@@ -23,6 +25,9 @@ use crate::{dockerfile, images::base_image, state::State};
 /// The longest silence of dockerd within a request: a step of a build (installing packages) says
 /// nothing for minutes.
 const PATIENCE_SECONDS: u64 = 30 * 60;
+
+/// How `docker login` calls the registry of images that name none.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -184,7 +189,7 @@ async fn retag(docker: &Docker, name: &str, repository: &str, tag: &str) -> Resu
 
 async fn push(docker: &Docker, repository: &str, tag: &str) -> Result<()> {
     let options = PushImageOptionsBuilder::default().tag(tag).build();
-    let mut news = docker.push_image(repository, Some(options), None);
+    let mut news = docker.push_image(repository, Some(options), credentials(repository)?);
     while let Some(item) = news.next().await {
         let item = item.with_context(|| format!("cannot push {repository}:{tag}"))?;
         if let Some(error) = item.error_detail {
@@ -198,8 +203,43 @@ async fn push(docker: &Docker, repository: &str, tag: &str) -> Result<()> {
 }
 
 async fn digest_in_registry(docker: &Docker, name: &str) -> Option<String> {
-    let found = docker.inspect_registry_image(name, None).await.ok()?;
+    let credentials = credentials(name).ok()?;
+    let found = docker
+        .inspect_registry_image(name, credentials)
+        .await
+        .ok()?;
     found.descriptor.digest
+}
+
+/// What `docker login` has left for the registry of an image, in its file or in a helper that the
+/// file names. Nothing for the lab's own.
+fn credentials(image: &str) -> Result<Option<DockerCredentials>> {
+    let registry = match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) => host,
+        _ => DOCKER_HUB,
+    };
+    match docker_credential::get_credential(registry) {
+        Ok(DockerCredential::UsernamePassword(username, password)) => Ok(Some(DockerCredentials {
+            username: Some(username),
+            password: Some(password),
+            serveraddress: Some(registry.to_owned()),
+            ..DockerCredentials::default()
+        })),
+        Ok(DockerCredential::IdentityToken(token)) => Ok(Some(DockerCredentials {
+            identitytoken: Some(token),
+            serveraddress: Some(registry.to_owned()),
+            ..DockerCredentials::default()
+        })),
+        // Then the registry decides; that is also how a helper says that it knows none.
+        Err(
+            CredentialRetrievalError::NoCredentialConfigured
+            | CredentialRetrievalError::ConfigNotFound
+            | CredentialRetrievalError::HelperFailure { .. },
+        ) => Ok(None),
+        Err(error) => {
+            Err(error).with_context(|| format!("no credentials for {registry}: run docker login"))
+        }
+    }
 }
 
 /// Splits `repository:tag`; a colon before the last slash belongs to a port.
