@@ -202,19 +202,16 @@ pub struct Health {
     /// Path that is asked for.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^/"))]
     pub path: String,
-    /// The status that says it works. Kubernetes takes any of 200 to 399 as healthy, so it
-    /// has to be one of these.
-    #[serde(default = "ok_status")]
-    #[schemars(range(min = 200, max = 399))]
-    pub status: u16,
+    /// The only status that says it works. Without it any of 200 to 399 does, and redirects are
+    /// followed, as Kubernetes' own probes do; with it the probe is a `curl` in the container, which
+    /// the image has to have, beside `sh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 200, max = 599))]
+    pub status: Option<u16>,
     /// How long the first healthy answer may take, in seconds.
     #[serde(default = "default_startup_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub startup_seconds: i32,
-}
-
-fn ok_status() -> u16 {
-    200
 }
 
 fn default_startup_seconds() -> i32 {

@@ -140,6 +140,8 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
     } = leader::contend(cluster, &config.leadership).await?;
     tokio::select! {
         () = stop.cancelled() => {}
+        // With one watch less the cache would tell of things as they were: better to start anew.
+        ended = tasks.join_next() => anyhow::bail!("a watch has ended: {ended:?}"),
         led = async {
             is_leading.wait_for(|leading| *leading).await?;
             wait_until_loaded(&readiness).await;

@@ -118,6 +118,7 @@ pub fn check<'a>(
     database_image_is_known(spec, context)?;
     let size = size_is_known(&app, spec, instance.spec.size.as_deref())?;
     replicas_are_possible(&app, spec, instance.spec.replicas)?;
+    data_is_this_apps(instance, &namespace, context)?;
     let rollout = rollout::decide(instance, spec, context.observed)?;
     let storage = storage_is_possible(&app, spec, instance, context)?;
     domains_are_the_customers(instance, &context.platform.zone)?;
@@ -235,6 +236,23 @@ fn replicas_are_possible(
     }
 }
 
+/// What an instance of another app left under this name is not taken up.
+fn data_is_this_apps(
+    instance: &AppInstance,
+    namespace: &str,
+    context: &Context<'_>,
+) -> Result<(), Rejection> {
+    match &context.observed.app {
+        Some(kept) if *kept != instance.spec.app => Err(Rejection::DataOfAnotherApp {
+            app: instance.spec.app.clone(),
+            kept: kept.clone(),
+            instance: instance.name_any(),
+            namespace: namespace.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn storage_is_possible(
     app: &str,
     spec: &AppDefinitionSpec,
@@ -338,19 +356,21 @@ pub(crate) fn secret_names(instance: &str, spec: &AppDefinitionSpec) -> Vec<Stri
 }
 
 /// The default host, once given, stays: from status, else as found on children that were kept.
+/// Whoever may write a Secret could write any host there, and take a name of the platform: what
+/// was not made by [`names::default_host`] counts nothing.
 fn default_host(instance: &AppInstance, context: &Context<'_>) -> String {
-    instance
+    let name = instance.name_any();
+    let given = instance
         .status
         .as_ref()
-        .and_then(|status| status.host.clone())
-        .or_else(|| context.observed.host.clone())
-        .unwrap_or_else(|| {
-            names::default_host(
-                &instance.name_any(),
-                context.host_token,
-                &context.platform.zone,
-            )
-        })
+        .and_then(|status| status.host.clone());
+    let kept = || {
+        let kept = context.observed.host.clone();
+        kept.filter(|host| names::is_default_host(host, &name))
+    };
+    given
+        .or_else(kept)
+        .unwrap_or_else(|| names::default_host(&name, context.host_token, &context.platform.zone))
 }
 
 /// The address that people use: with the port where it is not HTTPS's own.

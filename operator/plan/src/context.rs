@@ -61,6 +61,8 @@ pub struct Observed {
     pub secrets: BTreeSet<String>,
     /// A default host found on children, when status does not tell.
     pub host: Option<String>,
+    /// The app that kept children were made for.
+    pub app: Option<String>,
     /// Version of the data found on retained volumes, when status does not tell.
     pub data_version: Option<String>,
     /// Volumes by the definition's name for them.

@@ -65,6 +65,22 @@ pub fn domain_route(instance: &str, hostname: &str) -> String {
     format!("{instance}-{}", crate::digest::of_text(hostname))
 }
 
+/// What tokens of default hosts are made of: letters and digits without those that look alike.
+pub const TOKEN_ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+/// Characters of a token: 50 bits that nobody guesses.
+pub const TOKEN_LENGTH: usize = 10;
+
+/// Whether a host is one that [`default_host`] makes for this instance, in whatever zone.
+#[must_use]
+pub fn is_default_host(host: &str, instance: &str) -> bool {
+    let token = host
+        .split_once('.')
+        .and_then(|(label, _)| label.strip_prefix(instance)?.strip_prefix('-'));
+    token.is_some_and(|token| {
+        token.len() == TOKEN_LENGTH && token.bytes().all(|c| TOKEN_ALPHABET.contains(&c))
+    })
+}
+
 /// The label of the default host: the name that a person knows, and letters nobody guesses.
 #[must_use]
 pub fn default_host(instance: &str, token: &str, zone: &str) -> String {

@@ -48,6 +48,20 @@ pub enum Rejection {
         /// What there is.
         known: String,
     },
+    /// What is kept under this name is another app's.
+    #[error(
+        "spec.app: the data kept under the name {instance:?} is {kept}'s, and {app} can do nothing with it; make an instance of {kept}, choose another name, or delete the data: kubectl delete pvc,secret -n {namespace} -l app.kubernetes.io/instance={instance}"
+    )]
+    DataOfAnotherApp {
+        /// The app asked for.
+        app: String,
+        /// The app whose data it is.
+        kept: String,
+        /// The instance.
+        instance: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// The definition does not know how to get from one version to the other.
     #[error(
         "spec.version: {from} is installed and cannot be upgraded to {to}, which can be reached from {possible}; set spec.version to {from} or to what can be reached from it. What runs is left as it is"
@@ -172,6 +186,7 @@ impl Rejection {
             Self::UnknownApp { .. } => "UnknownApp",
             Self::DefinitionInvalid { .. } => "DefinitionInvalid",
             Self::UnknownVersion { .. } => "UnknownVersion",
+            Self::DataOfAnotherApp { .. } => "DataOfAnotherApp",
             Self::CannotUpgrade { .. } => "CannotUpgrade",
             Self::UnknownSize { .. } => "UnknownSize",
             Self::TooManyReplicas { .. } => "TooManyReplicas",

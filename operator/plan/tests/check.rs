@@ -301,10 +301,39 @@ fn a_default_host_is_never_changed_once_it_was_given() {
     let fresh = granted(&wordpress(), &shop());
     assert_eq!(fresh.host, "shop-x7k2m9p4qa.apps.example");
     assert_eq!(fresh.url, "https://shop-x7k2m9p4qa.apps.example");
-    let kept = wordpress().see(|seen| seen.host = Some("shop-old.apps.example".to_owned()));
-    assert_eq!(granted(&kept, &shop()).host, "shop-old.apps.example");
+    let old = "shop-abcdefghjk.old.example";
+    let kept = wordpress().see(|seen| seen.host = Some(old.to_owned()));
+    assert_eq!(granted(&kept, &shop()).host, old);
     let remembered = shop().host("shop-first.apps.example");
     assert_eq!(granted(&kept, &remembered).host, "shop-first.apps.example");
+}
+
+#[test]
+fn a_host_that_somebody_wrote_on_kept_data_counts_nothing() {
+    for written in [
+        "login.apps.example",
+        "shop.apps.example",
+        "blog-abcdefghjk.apps.example",
+        "shop-abcdefghj.apps.example",
+        "shop-abcdefghj1.apps.example",
+        "shop-abcdefghjk",
+    ] {
+        let kept = wordpress().see(|seen| seen.host = Some(written.to_owned()));
+        assert_eq!(granted(&kept, &shop()).host, "shop-x7k2m9p4qa.apps.example");
+    }
+}
+
+#[test]
+fn data_that_another_app_left_is_refused() {
+    let of = |app: &str| wordpress().see(|seen| seen.app = Some(app.to_owned()));
+    granted(&of("wordpress"), &shop());
+    let (reason, message) = refused(&of("mediawiki"), &shop());
+    assert_eq!(reason, "DataOfAnotherApp");
+    assert!(message.starts_with("spec.app: "), "{message}");
+    assert!(
+        message.contains("kubectl delete pvc,secret -n acme"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -337,6 +366,7 @@ fn every_rejection_has_a_test_here(rejection: &Rejection) {
         | Rejection::QuotaExceeded { .. }
         | Rejection::UnknownApp { .. }
         | Rejection::DefinitionInvalid { .. }
+        | Rejection::DataOfAnotherApp { .. }
         | Rejection::UnknownVersion { .. }
         | Rejection::CannotUpgrade { .. }
         | Rejection::UnknownSize { .. }

@@ -337,7 +337,7 @@ fn pods_that_cannot_be_created_for_another_reason_are_told_in_kubernetes_words()
     })
     .report(&shop());
     let message = stuck(&report, condition::WORKLOAD_READY, "PodsCannotBeCreated");
-    assert_eq!(message, "webhook x says no");
+    says(message, &["webhook x says no", "tried again"]);
 }
 
 #[test]
@@ -860,4 +860,36 @@ fn a_route_is_ready_when_its_hostname_is_held_and_its_backend_answers() {
             (status, reason)
         );
     }
+}
+
+#[test]
+fn a_wish_that_cannot_be_granted_leaves_what_was_said_of_the_parts() {
+    let world = running();
+    let mut shop = shop();
+    let before = world.report(&shop).conditions;
+    shop.status.as_mut().unwrap().conditions = before.clone();
+    shop.spec.size = Some("huge".to_owned());
+    let report = world.report(&shop);
+    assert_eq!(find(&report, condition::READY).reason, "UnknownSize");
+    assert_eq!(report.conditions[0].type_, condition::READY);
+    for part in [condition::DATABASE_READY, condition::WORKLOAD_READY] {
+        assert_eq!(Some(find(&report, part)), condition::find(&before, part));
+    }
+    assert!(has(&report, condition::STALLED));
+}
+
+#[test]
+fn visitors_are_told_how_far_a_start_is() {
+    let new = instance("shop").of("wordpress");
+    let installing = with_job(&new, "shop-install-6-8", job_under_way()).report(&new);
+    assert!(installing.backend.message.contains("being installed"));
+    let database = the_database(running(), |seen| seen.ready = 0);
+    let database = the_workload(database, |seen| seen.ready = 0).report(&shop());
+    assert!(
+        database
+            .backend
+            .message
+            .contains("its database comes first")
+    );
+    assert_eq!(database.backend.reason, "Starting");
 }

@@ -149,7 +149,7 @@ prop_compose! {
                 upgradable_from: from.into_iter().map(str::to_owned).collect(),
             }).into(),
             port: Port { number, protocol: Protocol::Http },
-            health: Health { path: "/".to_owned(), status: 200, startup_seconds: 3600 },
+            health: Health { path: "/".to_owned(), status: Some(401), startup_seconds: 3600 },
             volumes: ["data", "my-data"][..volumes.min(2)]
                 .iter().map(|name| volume(name, access)).collect(),
             database: Database { engine, version: Some("1".to_owned()), ..Database::default() },

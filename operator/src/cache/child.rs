@@ -195,6 +195,31 @@ impl std::ops::DerefMut for Child {
     }
 }
 
+/// What an object that may outlive its instance remembers of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// Its default host.
+    pub host: Option<String>,
+    /// The version of its data.
+    pub data_version: Option<String>,
+    /// Its app.
+    pub app: Option<String>,
+}
+
+impl Kept {
+    /// From labels and annotations.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        let annotation = |key| metadata.annotations.as_ref()?.get(key).cloned();
+        let label = |key| metadata.labels.as_ref()?.get(key).cloned();
+        Self {
+            host: annotation(plan::build::HOST_ANNOTATION),
+            data_version: annotation(labels::DATA_VERSION),
+            app: label(labels::APP_NAME),
+        }
+    }
+}
+
 /// What a child tells of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Seen {
@@ -207,20 +232,15 @@ pub enum Seen {
     Job(JobSeen),
     /// A pod, with its UID for its log.
     Pod(PodSeen),
-    /// A volume, with what its annotations remember.
+    /// A volume.
     Volume {
         /// The claim.
         volume: VolumeSeen,
-        /// Default host of the instance that it was made for.
-        host: Option<String>,
-        /// Version of the data on it.
-        data_version: Option<String>,
+        /// What its labels and annotations remember.
+        kept: Kept,
     },
-    /// A generated Secret, with what its annotations remember.
-    Secret {
-        /// Default host of the instance that it was made for.
-        host: Option<String>,
-    },
+    /// A generated Secret, with what its labels and annotations remember.
+    Secret(Kept),
     /// A Route.
     Route {
         /// Its hostname.
@@ -270,12 +290,9 @@ where
     Self: ResourceExt,
 {
     fn seen(&self) -> Seen {
-        let host = self
-            .annotations()
-            .get(plan::build::HOST_ANNOTATION)
-            .cloned();
-        if host.is_some() {
-            Seen::Secret { host }
+        let kept = Kept::of(self.meta());
+        if kept.host.is_some() {
+            Seen::Secret(kept)
         } else {
             Seen::Presence
         }
@@ -433,11 +450,7 @@ impl Digest for PersistentVolumeClaim {
                 phase: phase.unwrap_or_default(),
                 is_deleting: self.metadata.deletion_timestamp.is_some(),
             },
-            host: self
-                .annotations()
-                .get(plan::build::HOST_ANNOTATION)
-                .cloned(),
-            data_version: self.annotations().get(labels::DATA_VERSION).cloned(),
+            kept: Kept::of(&self.metadata),
         }
     }
 }

@@ -179,13 +179,6 @@ impl Cache {
         &self.fences
     }
 
-    /// How many children are known, for metrics.
-    #[must_use]
-    pub fn child_count(&self) -> usize {
-        let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
-        children.values().map(BTreeMap::len).sum()
-    }
-
     /// Instances in a namespace.
     #[must_use]
     pub fn instances_in(&self, namespace: &str) -> Vec<Arc<AppInstance>> {

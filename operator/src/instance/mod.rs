@@ -25,7 +25,7 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{controller::Action, reflector::ObjectRef},
 };
-use plan::{Context, Platform, check::is_granted, context::OrganizationFacts};
+use plan::{Context, Platform, check::is_granted, context::OrganizationFacts, names};
 use rand::RngExt as _;
 
 use crate::{
@@ -266,12 +266,12 @@ async fn take_finalizer(instance: &AppInstance, operator: &Instances) -> Result<
     }
 }
 
-/// Ten letters and digits of 32: 50 bits that nobody guesses, without those that look alike.
+/// A token for a default host.
 fn host_token() -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let mut random = rand::rng();
-    (0..10)
-        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
+    (0..names::TOKEN_LENGTH)
+        .map(|_| names::TOKEN_ALPHABET[random.random_range(0..names::TOKEN_ALPHABET.len())])
+        .map(char::from)
         .collect()
 }
 

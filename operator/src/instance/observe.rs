@@ -5,7 +5,7 @@ use plan::Observed;
 
 use super::Instances;
 use crate::{
-    cache::{Children, InstanceKey, Kind, Seen},
+    cache::{Children, InstanceKey, Kind, Seen, child::Kept},
     failure::Failure,
 };
 
@@ -51,25 +51,13 @@ fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed 
         }
         match (kind, &child.seen) {
             (Kind::Secret, seen) if !child.is_deleting => {
-                if let Seen::Secret { host: Some(host) } = seen {
-                    observed.host.get_or_insert_with(|| host.clone());
+                if let Seen::Secret(kept) = seen {
+                    remember(&mut observed, kept);
                 }
                 observed.secrets.insert(name.clone());
             }
-            (
-                Kind::PersistentVolumeClaim,
-                Seen::Volume {
-                    volume,
-                    host,
-                    data_version,
-                },
-            ) => {
-                if let Some(host) = host {
-                    observed.host.get_or_insert_with(|| host.clone());
-                }
-                if let Some(version) = data_version {
-                    observed.data_version.get_or_insert_with(|| version.clone());
-                }
+            (Kind::PersistentVolumeClaim, Seen::Volume { volume, kept }) => {
+                remember(&mut observed, kept);
                 // Volumes are named <instance>-<volume>.
                 let short = name
                     .strip_prefix(&key.name)
@@ -104,4 +92,22 @@ fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed 
         }
     }
     observed
+}
+
+/// What kept children tell of the instance that they were made for.
+fn remember(observed: &mut Observed, kept: &Kept) {
+    let Kept {
+        host,
+        data_version,
+        app,
+    } = kept;
+    for (known, told) in [
+        (&mut observed.host, host),
+        (&mut observed.data_version, data_version),
+        (&mut observed.app, app),
+    ] {
+        if known.is_none() {
+            known.clone_from(told);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
     core::ObjectMeta,
 };
-use plan::{Rejection, SecretWish, build, digest};
+use plan::{Rejection, SecretWish, digest};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cache::{
         Child, InstanceKey, Kind, Seen,
-        child::{Applied, is_of},
+        child::{Applied, Kept, is_of},
     },
     failure::{Failure, name_taken},
 };
@@ -176,10 +176,7 @@ fn child(metadata: &ObjectMeta) -> Child {
 }
 
 fn seen(metadata: &ObjectMeta) -> Seen {
-    let annotations = metadata.annotations.as_ref();
-    Seen::Secret {
-        host: annotations.and_then(|all| all.get(build::HOST_ANNOTATION).cloned()),
-    }
+    Seen::Secret(Kept::of(metadata))
 }
 
 /// Letters and digits: no app or shell trips over them.

@@ -27,13 +27,13 @@ const POD_IS_MADE_WITHIN: Duration = Duration::from_secs(3);
 /// A log line longer than this says no more in a condition.
 const LONGEST_LINE: usize = 200;
 
-/// When a log was read, after how many restarts, and its last line.
-type LastLine = (Instant, i32, Option<String>);
+/// After how many restarts a log was read, and its last line.
+type LastLine = (i32, Option<String>);
 
 /// What was found out, and when.
 #[derive(Default)]
 pub struct Troubles {
-    logs: Mutex<HashMap<(String, String), LastLine>>,
+    logs: Mutex<HashMap<(InstanceKey, String), LastLine>>,
     podless: Mutex<HashMap<InstanceKey, Podless>>,
 }
 
@@ -66,6 +66,7 @@ impl Troubles {
                 pod.last_log_line = self.last_line(operator, key, pod).await;
             }
         }
+        self.forget_pods_but(key, &observed.pods);
         self.look_for_missing_pod(operator, key, observed).await;
     }
 
@@ -87,10 +88,13 @@ impl Troubles {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
+        self.forget_pods_but(key, &[]);
+    }
+
+    /// Forgets the logs of this instance's pods that are gone.
+    fn forget_pods_but(&self, key: &InstanceKey, pods: &[PodSeen]) {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.retain(|(namespace, pod), _| {
-            *namespace != key.namespace || !pod.starts_with(&format!("{}-", key.name))
-        });
+        logs.retain(|(home, name), _| home != key || pods.iter().any(|pod| pod.name == *name));
     }
 
     async fn last_line(
@@ -99,10 +103,10 @@ impl Troubles {
         key: &InstanceKey,
         pod: &PodSeen,
     ) -> Option<String> {
-        let slot = (key.namespace.clone(), pod.name.clone());
+        let slot = (key.clone(), pod.name.clone());
         {
             let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, restarts, line)) = logs.get(&slot)
+            if let Some((restarts, line)) = logs.get(&slot)
                 && *restarts == pod.restarts
             {
                 return line.clone();
@@ -128,7 +132,7 @@ impl Troubles {
             .find(|line| !line.trim().is_empty())
             .map(presentable);
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.insert(slot, (Instant::now(), pod.restarts, line.clone()));
+        logs.insert(slot, (pod.restarts, line.clone()));
         line
     }
 
@@ -218,17 +222,25 @@ fn without_pod(key: &InstanceKey, observed: &Observed) -> Option<Owner> {
     Some(("Job", name.clone()))
 }
 
+/// A value that is called a secret: quoted, or up to the next blank.
+const NAMED_SECRET: &str = r#"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|credentials?)[\w-]*["']?(?:\s*(?:=>|[=:])\s*|\s+is\s+))(?:"[^"]*"?|'[^']*'?|[^\s,;)}]+)"#;
+/// What follows a scheme of HTTP authentication.
+const AUTHORIZATION: &str = r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}";
+/// The password in an address.
+const URL_PASSWORD: &str = r"(://[^\s/:@]+:)[^\s/@]+@";
+
 /// A log line as it may stand in a status: short, printable, and without what looks like a secret.
 fn presentable(line: &str) -> String {
-    static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r#"(?i)((?:pass(?:word|wd)?|secret|token|api_?key|credential)[\w-]*["']?\s*[=:]\s*)\S+"#)
-            .ok()
+    static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+        [NAMED_SECRET, AUTHORIZATION, URL_PASSWORD]
+            .iter()
+            .filter_map(|pattern| Regex::new(pattern).ok())
+            .collect()
     });
-    let line: String = line.trim().chars().filter(|c| !c.is_control()).collect();
-    let line = match SECRET.as_ref() {
-        Some(secret) => secret.replace_all(&line, "${1}***").into_owned(),
-        None => String::new(),
-    };
+    let mut line: String = line.trim().chars().filter(|c| !c.is_control()).collect();
+    for secret in SECRETS.iter() {
+        line = secret.replace_all(&line, "${1}***").into_owned();
+    }
     match line.char_indices().nth(LONGEST_LINE) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -247,7 +259,21 @@ mod tests {
                 "FATAL: DB_PASSWORD=*** refused",
             ),
             ("token: abc", "token: ***"),
-            (r#"{"password": "x y"}"#, r#"{"password": *** y"}"#),
+            (
+                r#"{"password": "x y", "a": 1}"#,
+                r#"{"password": ***, "a": 1}"#,
+            ),
+            ("the password is hunter2", "the password is ***"),
+            (
+                "Authorization: Bearer abcdef.ghijkl",
+                "Authorization: Bearer ***",
+            ),
+            ("mysql://shop:hunter2@db/shop", "mysql://shop:***db/shop"),
+            ("[pwd => 'a b']", "[pwd => ***]"),
+            (
+                "the password of the user is wrong",
+                "the password of the user is wrong",
+            ),
             ("plain words", "plain words"),
         ] {
             assert_eq!(presentable(line), shown);

@@ -52,6 +52,8 @@ pub enum Refusal {
     /// The operator says that somebody has to act.
     Broken {
         message: String,
+        /// The condition's own reason, such as `ImageCannotBePulled`.
+        cause: String,
     },
     /// No connection although the operator says that it runs: a pod has just died.
     BackendUnreachable,
@@ -99,13 +101,22 @@ impl Refusal {
     }
 
     /// What a person reads below the title.
+    /// What the operator calls the trouble; empty where it is not the operator's.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        match self {
+            Self::Broken { cause, .. } => cause,
+            _ => "",
+        }
+    }
+
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {
             Self::Starting { message }
             | Self::Stopped { message }
             | Self::Paused { message }
-            | Self::Broken { message }
+            | Self::Broken { message, .. }
                 if !message.is_empty() =>
             {
                 message

@@ -10,7 +10,7 @@ use gateway::{
 };
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness, admin, shutdown, telemetry};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -81,10 +81,11 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     ));
 
     let registry = Arc::new(registry);
+    let liveness = Liveness::default();
     let admin = Admin {
         registry,
         readiness,
-        liveness: Liveness::default(),
+        liveness: liveness.clone(),
         log_filter: Some(log_filter),
     };
     let ended = CancellationToken::new();
@@ -94,14 +95,21 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
         .await
         .context("cannot find the API server")?;
     let namespace = config.certificate_namespace()?.to_owned();
-    tokio::spawn(routes::watch::watch(
+    let mut watches = JoinSet::new();
+    watches.spawn(routes::watch::watch(
         client.clone(),
         Arc::clone(&gateway),
         checks.0,
     ));
     let for_certificates = Arc::clone(&gateway);
-    tokio::spawn(async move {
+    watches.spawn(async move {
         certificates::watch::watch(client, &namespace, for_certificates, checks.1).await;
+    });
+    tokio::spawn(async move {
+        let ended = watches.join_next().await;
+        // What was loaded is served until somebody has restarted us.
+        tracing::error!(?ended, "a watch has ended");
+        liveness.fail("a watch has ended");
     });
 
     tracing::info!(http = %config.http_listen, https = %config.https_listen, admin = %config.admin_listen, "gateway starts");

@@ -21,6 +21,7 @@ struct Loading<'a> {
     host: &'a str,
     status: u16,
     reason: &'a str,
+    cause: &'a str,
     request_id: &'a str,
     reloads: bool,
 }
@@ -33,6 +34,7 @@ struct Problem<'a> {
     host: &'a str,
     status: u16,
     reason: &'a str,
+    cause: &'a str,
     request_id: &'a str,
     reloads: bool,
     may_retry: bool,
@@ -82,7 +84,7 @@ pub fn answer(refusal: &Refusal, exchange: &Exchange) -> Response<Bytes> {
 fn html(refusal: &Refusal, exchange: &Exchange) -> Bytes {
     let request_id = exchange.request_id.to_str().unwrap_or_default();
     let (title, detail, host) = (refusal.title(), refusal.detail(), exchange.host.as_str());
-    let (status, reason) = (refusal.status().as_u16(), refusal.reason());
+    let (status, reason, cause) = (refusal.status().as_u16(), refusal.reason(), refusal.cause());
     // To load a page again repeats the request, which only these two allow without asking.
     let is_safe = matches!(exchange.method, Method::GET | Method::HEAD);
     let page = match refusal {
@@ -92,6 +94,7 @@ fn html(refusal: &Refusal, exchange: &Exchange) -> Bytes {
             host,
             status,
             reason,
+            cause,
             request_id,
             reloads: is_safe,
         }
@@ -104,6 +107,7 @@ fn html(refusal: &Refusal, exchange: &Exchange) -> Bytes {
                 host,
                 status,
                 reason,
+                cause,
                 request_id,
                 reloads: false,
                 may_retry,
@@ -116,7 +120,7 @@ fn html(refusal: &Refusal, exchange: &Exchange) -> Bytes {
 }
 
 fn json(refusal: &Refusal, exchange: &Exchange) -> Bytes {
-    let problem = serde_json::json!({
+    let mut problem = serde_json::json!({
         "type": format!("urn:tutti:gateway:{}", refusal.reason()),
         "title": refusal.title(),
         "status": refusal.status().as_u16(),
@@ -125,6 +129,9 @@ fn json(refusal: &Refusal, exchange: &Exchange) -> Bytes {
         "reason": refusal.reason(),
         "retryable": refusal.may_retry(),
     });
+    if !refusal.cause().is_empty() {
+        problem["cause"] = refusal.cause().into();
+    }
     problem.to_string().into()
 }
 
@@ -192,6 +199,7 @@ mod tests {
             host: "a.test",
             status: 503,
             reason: "Starting",
+            cause: "",
             request_id: "1",
             reloads: true,
         }

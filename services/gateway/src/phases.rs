@@ -242,9 +242,10 @@ fn admit<B>(route: &Route, request: &Request<B>) -> Result<(), Refusal> {
                 message: message.clone(),
             });
         }
-        State::Broken { message } => {
+        State::Broken { message, cause } => {
             return Err(Refusal::Broken {
                 message: message.clone(),
+                cause: cause.clone(),
             });
         }
     }

@@ -5,8 +5,9 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Affinity, Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler,
-            PodAffinity, PodAffinityTerm, PodSpec, PodTemplateSpec, Probe, SleepAction,
+            Affinity, Container, ContainerPort, ExecAction, HTTPGetAction, Lifecycle,
+            LifecycleHandler, PodAffinity, PodAffinityTerm, PodSpec, PodTemplateSpec, Probe,
+            SleepAction,
         },
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -123,13 +124,30 @@ fn affinity(wish: &Wish<'_>) -> Option<Affinity> {
     })
 }
 
+/// Succeeds when this address (`$0`) answers with this status (`$1`), within a second less than the
+/// probe is given.
+const CURL: &str = r#"[ "$(curl -s -o /dev/null -m 4 -w '%{http_code}' "$0")" = "$1" ]"#;
+
 fn probe(wish: &Wish<'_>, period_seconds: i32, failure_threshold: i32) -> Probe {
+    let health = &wish.definition.health;
+    let port = wish.definition.port.number;
+    let exactly = health.status.map(|status| ExecAction {
+        command: Some(vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            CURL.to_owned(),
+            format!("http://127.0.0.1:{port}{}", health.path),
+            status.to_string(),
+        ]),
+    });
+    let http_get = exactly.is_none().then(|| HTTPGetAction {
+        path: Some(health.path.clone()),
+        port: IntOrString::String("http".to_owned()),
+        ..HTTPGetAction::default()
+    });
     Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(wish.definition.health.path.clone()),
-            port: IntOrString::String("http".to_owned()),
-            ..HTTPGetAction::default()
-        }),
+        http_get,
+        exec: exactly,
         period_seconds: Some(period_seconds),
         failure_threshold: Some(failure_threshold),
         timeout_seconds: Some(5),

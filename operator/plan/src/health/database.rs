@@ -2,9 +2,10 @@
 
 use crds::AppInstance;
 use jiff::Timestamp;
+use kube_core::ResourceExt as _;
 
 use super::{Finding, deadline, pods};
-use crate::{DesiredState, Observed, build::COMPONENT_DATABASE, context::PodSeen};
+use crate::{DesiredState, Observed, build::COMPONENT_DATABASE, context::PodSeen, names};
 
 /// Seconds that a database may take to answer, as its startup probe has it.
 const STARTUP_SECONDS: i64 = 300;
@@ -16,6 +17,7 @@ pub(super) fn judge(
     now: Timestamp,
 ) -> Option<Finding> {
     desired.database.as_ref()?;
+    let namespace = pods::namespace(desired);
     let seen = observed.database.as_ref();
     if instance.spec.stopped {
         let running = seen.map_or(0, |seen| seen.replicas);
@@ -41,7 +43,7 @@ pub(super) fn judge(
         .and_then(|d| d.spec.as_ref()?.template.spec.as_ref()?.containers.first())
         .and_then(|c| c.resources.as_ref()?.limits.as_ref()?.get("memory"))
         .map_or("limit", |quantity| quantity.0.as_str());
-    if let Some(trouble) = pods::trouble(pods::of(observed, COMPONENT_DATABASE), limit) {
+    if let Some(trouble) = pods::trouble(pods::of(observed, COMPONENT_DATABASE), namespace, limit) {
         return Some(trouble);
     }
     if seen.is_current && seen.ready >= 1 && seen.updated >= 1 {
@@ -57,7 +59,10 @@ pub(super) fn judge(
     if until.is_some_and(|until| until <= now) {
         return Some(Finding::stuck(
             "DatabaseDoesNotAnswer",
-            "the database does not answer; its log says more: kubectl logs on its pod",
+            format!(
+                "the database does not answer; its log says more: kubectl logs {}-0 -n {namespace}",
+                names::database(&instance.name_any())
+            ),
         ));
     }
     Some(Finding::on_its_way(

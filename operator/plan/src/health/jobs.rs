@@ -42,7 +42,7 @@ pub(super) fn judge(
     }
     // Its own pods, and not those of periodic jobs.
     let own = observed.pods.iter().filter(|pod| pod.is_of_job(name));
-    if let Some(trouble) = pods::trouble(own, &desired.memory_limit) {
+    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit) {
         return Some(trouble);
     }
     if let Some(why) = seen.and_then(|seen| seen.podless.as_ref()) {

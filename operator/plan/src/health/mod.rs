@@ -133,8 +133,12 @@ pub fn report(
     now: Timestamp,
 ) -> Report {
     let mut findings: Vec<(&'static str, Finding)> = Vec::new();
+    let mut kept = Vec::new();
     let ready = match plan {
-        Err(rejection) => Finding::stuck(rejection.reason(), rejection.to_string()),
+        Err(rejection) => {
+            kept = parts_before(instance);
+            Finding::stuck(rejection.reason(), rejection.to_string())
+        }
         Ok(desired) => {
             findings = judge_parts(instance, desired, observed, refusals, now);
             ready(instance, desired, &findings)
@@ -149,12 +153,24 @@ pub fn report(
         })
         .filter(|until| *until > now)
         .min();
-    let conditions = conditions(instance, &ready, &findings, now);
+    let mut conditions = conditions(instance, &ready, &findings, now);
+    conditions.splice(1..1, kept);
     Report {
         conditions,
         backend,
         look_again,
     }
+}
+
+/// What was said of the parts: what runs is left as it is while a wish cannot be granted, and these
+/// speak of an older generation.
+fn parts_before(instance: &AppInstance) -> Vec<Condition> {
+    let before = instance.status.as_ref().map(|s| s.conditions.as_slice());
+    let before = before.unwrap_or_default().iter();
+    before
+        .filter(|condition| PARTS.contains(&condition.type_.as_str()))
+        .cloned()
+        .collect()
 }
 
 fn judge_parts(
@@ -287,7 +303,21 @@ fn backend(instance: &AppInstance, ready: &Finding, observed: &Observed) -> Find
             ready.reason,
             "This site cannot start at the moment. Its owner finds the reason on the object.",
         ),
-        _ => Finding::on_its_way("Starting", "This site is starting.", None),
+        _ => Finding::on_its_way("Starting", progress(ready.reason), None),
+    }
+}
+
+/// How far a start is, for visitors.
+fn progress(reason: &str) -> &'static str {
+    match reason {
+        "SecretBeingGenerated" | "VolumeBeingMade" | "WaitingForVolume" => {
+            "This site is being set up."
+        }
+        "DatabaseStarting" => "This site is starting: its database comes first.",
+        "Installing" => "This site is being installed. It takes less than a minute, usually.",
+        "Upgrading" => "This site is being upgraded.",
+        "HostnameBeingClaimed" => "This site is getting its address.",
+        _ => "This site is starting.",
     }
 }
 

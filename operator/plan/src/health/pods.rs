@@ -1,6 +1,7 @@
 //! What troubles a pod, in words that name the fact and the mend.
 
 use crate::{
+    DesiredState,
     build::{COMPONENT_DATABASE, COMPONENT_JOB},
     context::{Observed, PodSeen},
     health::Finding,
@@ -21,13 +22,24 @@ pub(super) fn of<'a>(
         .filter(move |pod| pod.component == component)
 }
 
-/// The first trouble among these pods.
+/// Where an instance's pods are.
+pub(super) fn namespace(desired: &DesiredState) -> &str {
+    desired
+        .account
+        .metadata
+        .namespace
+        .as_deref()
+        .unwrap_or_default()
+}
+
+/// The first trouble among these pods of a namespace.
 pub(super) fn trouble<'a>(
     pods: impl Iterator<Item = &'a PodSeen>,
+    namespace: &str,
     memory_limit: &str,
 ) -> Option<Finding> {
     pods.filter(|pod| !pod.is_deleting && !pod.is_ready)
-        .find_map(|pod| trouble_of(pod, memory_limit))
+        .find_map(|pod| trouble_of(pod, namespace, memory_limit))
 }
 
 /// Whether a reason of the pod's says that somebody should look at its log. A job's pod is not
@@ -46,7 +58,7 @@ fn is_looping(pod: &PodSeen) -> bool {
     backs_off || (pod.restarts >= LOOPING_RESTARTS && pod.terminated.is_some())
 }
 
-fn trouble_of(pod: &PodSeen, memory_limit: &str) -> Option<Finding> {
+fn trouble_of(pod: &PodSeen, namespace: &str, memory_limit: &str) -> Option<Finding> {
     if let Some(why) = &pod.evicted {
         return Some(Finding::stuck(
             "Evicted",
@@ -85,13 +97,21 @@ fn trouble_of(pod: &PodSeen, memory_limit: &str) -> Option<Finding> {
             "CreateContainerConfigError" => {
                 return Some(Finding::stuck(
                     "ConfigurationMissing",
-                    format!("pod {} cannot be configured: {message}", pod.name),
+                    format!(
+                        "pod {} cannot be configured: {message}; restore what is missing, or mend \
+                         env of the AppDefinition",
+                        pod.name
+                    ),
                 ));
             }
             "CreateContainerError" | "RunContainerError" => {
                 return Some(Finding::stuck(
                     "ContainerCannotStart",
-                    format!("pod {} cannot start: {message}", pod.name),
+                    format!(
+                        "pod {} cannot start: {message}; mend the image, or command and security \
+                         of the AppDefinition",
+                        pod.name
+                    ),
                 ));
             }
             _ => {}
@@ -120,7 +140,11 @@ fn trouble_of(pod: &PodSeen, memory_limit: &str) -> Option<Finding> {
             .map_or_else(String::new, |line| format!("; it said last: {line}"));
         Finding::stuck(
             "CrashLooping",
-            format!("pod {} ends again and again{code}{log}", pod.name),
+            format!(
+                "pod {0} ends again and again{code}{log}. Mend what it names; all that it said: \
+                 kubectl logs {0} -n {namespace} --previous",
+                pod.name
+            ),
         )
     })
 }
@@ -174,7 +198,10 @@ pub(super) fn creation_failure(message: &str) -> Finding {
         // Two writes met, usually of the quota's count: Kubernetes tries again by itself.
         Finding::on_its_way("PodsBeingCreated", "its pods are being created", None)
     } else {
-        Finding::stuck("PodsCannotBeCreated", message.to_owned())
+        Finding::stuck(
+            "PodsCannotBeCreated",
+            format!("{message}; it is tried again when that is mended"),
+        )
     }
 }
 

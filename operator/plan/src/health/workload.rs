@@ -2,6 +2,7 @@
 
 use crds::AppInstance;
 use jiff::Timestamp;
+use kube_core::ResourceExt as _;
 
 use super::{Finding, deadline, jobs, pods};
 use crate::{DesiredState, Observed, build::COMPONENT_WEB};
@@ -57,7 +58,9 @@ pub(super) fn judge(
             format!("{wished} of {wished} pods answer"),
         ));
     }
-    if let Some(trouble) = pods::trouble(pods::of(observed, COMPONENT_WEB), &desired.memory_limit) {
+    let namespace = pods::namespace(desired);
+    let own = pods::of(observed, COMPONENT_WEB);
+    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit) {
         return Some(trouble);
     }
     let seconds = deployment.progress_deadline_seconds.unwrap_or(180);
@@ -71,8 +74,11 @@ pub(super) fn judge(
     if until.is_some_and(|until| until <= now) {
         return Some(Finding::stuck(
             "AppDoesNotAnswer",
-            "the app runs but its health path does not answer as wished; its log says more: \
-             kubectl logs on its pods",
+            format!(
+                "the app runs but its health path does not answer as wished; its log says more: \
+                 kubectl logs deploy/{} -n {namespace}",
+                instance.name_any()
+            ),
         ));
     }
     Some(if seen.ready > 0 {

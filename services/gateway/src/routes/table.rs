@@ -81,6 +81,8 @@ pub enum State {
     /// Somebody has to act.
     Broken {
         message: String,
+        /// The condition's reason.
+        cause: String,
     },
 }
 
@@ -238,7 +240,10 @@ fn state(route: &Route) -> State {
         (_, STARTING) => State::Starting { message },
         (_, STOPPED) => State::Stopped { message },
         (_, PAUSED) => State::Paused { message },
-        _ => State::Broken { message },
+        _ => State::Broken {
+            message,
+            cause: said.reason.clone(),
+        },
     }
 }
 
@@ -360,7 +365,8 @@ mod tests {
         assert_eq!(
             said("False", "ImagePullFailed"),
             State::Broken {
-                message: "words".into()
+                message: "words".into(),
+                cause: "ImagePullFailed".into(),
             }
         );
     }

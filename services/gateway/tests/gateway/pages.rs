@@ -102,6 +102,8 @@ async fn a_stopped_app_a_broken_app_and_an_unknown_host_are_told_apart() {
     let (page, problem) = both(&gateway, "https://bad.apps.test/").await;
     assert!(page.status == 503 && page.body.contains("The image cannot be found"));
     assert_eq!(problem["reason"], "Broken");
+    assert_eq!(problem["cause"], "ImageMissing");
+    assert!(page.body.contains("Broken: ImageMissing"));
     let (page, problem) = both(&gateway, "https://unknown.test/").await;
     assert!(page.status == 404 && page.body.contains("nothing under this name"));
     assert_eq!(problem["reason"], "UnknownHost");

@@ -122,7 +122,7 @@ async fn live(
         let outcome = life.tell(*story, mischief.clone()).await?;
         if outcome.has_fired {
             let told = || format!("{story:?} with {mischief:?}");
-            life.check_end(*story, &outcome).await.with_context(told)?;
+            life.come_to_end(*story).await.with_context(told)?;
             check(&mischief, clean, &outcome).with_context(told)?;
             outcomes.push((*story, outcome));
         }

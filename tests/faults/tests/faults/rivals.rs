@@ -29,7 +29,7 @@ fn two_operators_at_once_do_everything_once() {
                 rival.proxy.arm(Mischief::Calm);
                 let outcome = life.tell(story, Mischief::Calm).await?;
                 let clean = &run::clean(stage, story).await?.outcome;
-                life.check_end(story, &outcome)
+                life.come_to_end(story)
                     .await
                     .with_context(|| format!("{story:?}"))?;
                 let made = secrets_made(&outcome.calls) + secrets_made(&rival.proxy.calls());

@@ -42,7 +42,7 @@ async fn in_fog(stage: &'static Stage, fog: Fog, rest: Duration) -> Result<()> {
             .patiently(rest, Duration::from_secs(120));
         for story in chain {
             let outcome = life.tell(*story, Mischief::Calm).await?;
-            life.check_end(*story, &outcome)
+            life.come_to_end(*story)
                 .await
                 .with_context(|| format!("{story:?}, {manner:?}"))?;
         }
@@ -78,8 +78,8 @@ async fn restless(stage: &'static Stage, seed: u64) -> Result<()> {
         }
         let progress = life.reach(story.goal()).await?;
         assert_eq!(progress, Progress::Reached);
-        let end = life.end(story.goal()).await?;
-        run::check_state(&run::clean(stage, story).await?.end, &end)
+        life.come_to_end(story)
+            .await
             .with_context(|| format!("{story:?}"))?;
     }
     Ok(())

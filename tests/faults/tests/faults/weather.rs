@@ -75,7 +75,7 @@ async fn live(
         let outcome = life.tell(*story, weather).await?;
         let clean = &run::clean(stage, *story).await?.outcome;
         if stories.len() == Story::FULL_LIFE.len() || *story == Story::Provision {
-            life.come_to_end(*story, &outcome).await?;
+            life.come_to_end(*story).await?;
         }
         check_patience(&outcome.calls)?;
         calls += outcome.calls.len();
@@ -128,7 +128,7 @@ fn an_outage_during_a_deletion_only_delays_it() {
                 _ => Mischief::Calm,
             };
             let outcome = life.tell(story, mischief).await?;
-            life.come_to_end(story, &outcome).await?;
+            life.come_to_end(story).await?;
         }
         Ok(())
     });
