@@ -1,6 +1,7 @@
 # Everything one does with Tutti, from a bare machine on. The work is done by the program `lab`
 # (tests/lab); this file builds it and calls it.
-# On a cluster of your own: its kubeconfig context, a registry it pulls from, the apps' DNS zone.
+# On a cluster of your own: its kubeconfig context, a registry it pulls from, and the apps' DNS zone
+# (without one the links lead to your own machine, to which a port is forwarded).
 CONTEXT  ?=
 REGISTRY ?=
 ZONE     ?=
@@ -15,11 +16,13 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 TARGET     := $(or $(CARGO_TARGET_DIR),target)
 LAB        := $(TARGET)/debug/lab
-# The lab's helm (tests/lab/src/programs.rs) and the API server that charts are rendered for.
-HELM       := $(TUTTI_CACHE)/helm@v3.22.0/helm
+# The lab's helm, and the API server that charts are rendered for.
+HELM_VERSION := $(shell sed -n 's/^const HELM_VERSION: &str = "\(.*\)";/\1/p' tests/lab/src/programs.rs)
+HELM       := $(TUTTI_CACHE)/helm@$(HELM_VERSION)/helm
 RENDER     := $(HELM) template --namespace tutti-system --kube-version 1.35
 CARGO_DENY := $(TUTTI_CACHE)/cargo-deny@0.20.2/bin/cargo-deny
 CLUSTER    := $(and $(CONTEXT),--context $(CONTEXT)) $(and $(REGISTRY),--registry $(REGISTRY))
+ZONED      := $(and $(ZONE),--zone $(ZONE))
 
 .DEFAULT_GOAL := help
 .PHONY: help up down stop status env logs images test test-long lint fmt bench generate tools lab binaries lint-generated lint-plan lint-deny
@@ -27,14 +30,14 @@ CLUSTER    := $(and $(CONTEXT),--context $(CONTEXT)) $(and $(REGISTRY),--registr
 help:
 	@echo "Tutti. From a bare machine: make up"
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "On a cluster of your own: make up CONTEXT=<kubeconfig context> REGISTRY=<host/path> ZONE=<DNS zone>"
+	@echo; echo "On a cluster of your own: make up CONTEXT=<kubeconfig context> REGISTRY=<host/path> [ZONE=<DNS zone>]"
 
 ##@ Run it
 up: lab ## Start a Kubernetes, install Tutti and a first WordPress; ends with the link
-	$(if $(CONTEXT),,$(LAB) up $(and $(NODES),--nodes $(NODES)))
+	$(if $(CONTEXT)$(REGISTRY),$(LAB) check $(CLUSTER) $(ZONED),$(LAB) up $(and $(NODES),--nodes $(NODES)))
 	@$(MAKE) --no-print-directory binaries
 	$(LAB) images $(CLUSTER)
-	$(LAB) install $(CLUSTER) $(and $(ZONE),--zone $(ZONE))
+	$(LAB) install $(CLUSTER) $(ZONED)
 
 down: lab ## End the lab and remove its data; the cache stays
 	$(LAB) down
@@ -73,7 +76,7 @@ lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, ge
 fmt: tools ## Format the code
 	cargo fmt --all
 
-bench: lab ## Measure, as docs/benchmarks.md says; ONLY=provision|crowd|restart|traffic for one
+bench: lab ## Measure, as docs/benchmarks.md says; ONLY=provision|site|crowd|restart|traffic for one; site needs the lab
 	cargo build --release --package operator --package gateway --package bench
 	$(TARGET)/release/bench $(ONLY)
 
@@ -120,6 +123,6 @@ lint-deny: tools $(CARGO_DENY)
 
 $(HELM):
 	@command -v go > /dev/null || { echo "helm is missing: make up builds it, or this does when Go is installed"; exit 1; }
-	CGO_ENABLED=0 GOBIN=$(@D) go install -trimpath -ldflags '-s -w' helm.sh/helm/v3/cmd/helm@v3.22.0
+	CGO_ENABLED=0 GOBIN=$(@D) go install -trimpath -ldflags '-s -w' helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 $(CARGO_DENY):
 	cargo install cargo-deny --quiet --locked --version 0.20.2 --root $(@D:/bin=)

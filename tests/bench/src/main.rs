@@ -4,6 +4,7 @@
 //! | what | file |
 //! |---|---|
 //! | P1: one instance, until Ready | `provision.rs` |
+//! | P1: a real one on the lab, and how much of it is ours | `site.rs` |
 //! | P1: 1,000 instances at once, without nodes and with fake ones | `crowd.rs` |
 //! | P2: a restart in a full cluster | `restart.rs` |
 //! | P4: the gateway and its peers | `traffic.rs`, `proxies.rs` |
@@ -21,6 +22,7 @@ mod process;
 mod provision;
 mod proxies;
 mod restart;
+mod site;
 mod stage;
 mod traffic;
 mod world;
@@ -55,6 +57,8 @@ struct Arguments {
 enum What {
     /// P1: one instance until Ready, against helm and a script
     Provision,
+    /// P1: a WordPress on the lab, which has to be up
+    Site,
     /// P1: 1,000 instances at once, against a script
     Crowd {
         #[arg(long, default_value_t = 1000)]
@@ -135,6 +139,7 @@ async fn execute(arguments: Arguments) -> Result<()> {
         Some(one) => vec![one],
         None => vec![
             What::Provision,
+            What::Site,
             What::Crowd { instances: 1000 },
             What::Traffic {
                 warm_up: 1,
@@ -182,6 +187,11 @@ async fn measure(
                 provision::run(&mut stage, folder, rounds).await?,
             )
         }
+        What::Site => (
+            "site",
+            "site".to_owned(),
+            site::run(folder, rounds).await?,
+        ),
         What::Crowd { instances } => {
             let size = crowd::Size {
                 instances: if short { 50 } else { *instances },

@@ -92,6 +92,43 @@ pub fn move_components(index: u8, node: &str, pid: i32) -> Result<()> {
     Ok(())
 }
 
+/// The lab's folders that there are.
+pub fn present(index: u8) -> Vec<PathBuf> {
+    hierarchies()
+        .into_iter()
+        .map(|root| root.join(name(index)))
+        .filter(|folder| folder.exists())
+        .collect()
+}
+
+/// The controllers that a kubelet needs and that this machine's cgroups lack.
+pub fn missing_controllers() -> Vec<&'static str> {
+    const NEEDED: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
+    let root = Path::new(MOUNT);
+    let of_version_2 = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+    let has = |controller: &&str| {
+        if is_version_2() {
+            of_version_2
+                .split_whitespace()
+                .any(|word| word == *controller)
+        } else {
+            root.join(controller).join("cgroup.procs").exists()
+        }
+    };
+    NEEDED.into_iter().filter(|name| !has(name)).collect()
+}
+
+/// Makes a folder in every hierarchy and removes it again.
+pub fn try_to_make() -> Result<()> {
+    for root in hierarchies() {
+        let folder = root.join(format!("tutti-try-{}", std::process::id()));
+        fs::create_dir(&folder)
+            .and_then(|()| fs::remove_dir(&folder))
+            .with_context(|| format!("cannot make a cgroup in {}", root.display()))?;
+    }
+    Ok(())
+}
+
 /// Removes the lab's folders; returns how many there were.
 pub fn remove(index: u8) -> Result<usize> {
     remove_below(Path::new(&name(index)))

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -211,6 +211,37 @@ async fn digest_in_registry(docker: &Docker, name: &str) -> Option<String> {
     found.descriptor.digest
 }
 
+/// What keeps dockerd from talking with the registry of an image, if anything does. That the
+/// registry has no such image, or does not say, is an answer.
+pub async fn why_unreachable(docker: &Docker, image: &str) -> Option<String> {
+    let credentials = match credentials(image) {
+        Ok(credentials) => credentials,
+        Err(error) => return Some(format!("{error:#}")),
+    };
+    let error = docker
+        .inspect_registry_image(image, credentials)
+        .await
+        .err()?
+        .to_string();
+    is_unreachable(&error).then_some(error)
+}
+
+/// What dockerd says when it does not come as far as to ask for an image.
+fn is_unreachable(error: &str) -> bool {
+    [
+        "dial tcp",
+        "no such host",
+        "i/o timeout",
+        "HTTP response to HTTPS client",
+        "x509:",
+        "tls:",
+        "Client.Timeout",
+        "invalid reference format",
+    ]
+    .iter()
+    .any(|sign| error.contains(sign))
+}
+
 /// What `docker login` has left for the registry of an image, in its file or in a helper that the
 /// file names. Nothing for the lab's own.
 fn credentials(image: &str) -> Result<Option<DockerCredentials>> {
@@ -230,6 +261,8 @@ fn credentials(image: &str) -> Result<Option<DockerCredentials>> {
             serveraddress: Some(registry.to_owned()),
             ..DockerCredentials::default()
         })),
+        // Who never logged in has no file; the library says the same of one that it cannot read.
+        Err(CredentialRetrievalError::ConfigReadError) if !login_file().exists() => Ok(None),
         // Then the registry decides; that is also how a helper says that it knows none.
         Err(
             CredentialRetrievalError::NoCredentialConfigured
@@ -240,6 +273,13 @@ fn credentials(image: &str) -> Result<Option<DockerCredentials>> {
             Err(error).with_context(|| format!("no credentials for {registry}: run docker login"))
         }
     }
+}
+
+/// Where `docker login` writes.
+fn login_file() -> PathBuf {
+    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".docker");
+    folder.unwrap_or_else(home).join("config.json")
 }
 
 /// Splits `repository:tag`; a colon before the last slash belongs to a port.
@@ -292,6 +332,28 @@ async fn connect_patiently(state: &State) -> Result<Docker> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_never_logged_in_asks_as_nobody() {
+        if !login_file().exists() {
+            assert!(credentials("localhost:5000/tutti/x:1").unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_registry_without_the_image_is_reached_all_the_same() {
+        assert!(is_unreachable(
+            "Get \"https://registry.example.com/v2/\": dial tcp: lookup registry.example.com: no \
+             such host"
+        ));
+        assert!(is_unreachable(
+            "http: server gave HTTP response to HTTPS client"
+        ));
+        assert!(!is_unreachable("manifest unknown: manifest unknown"));
+        assert!(!is_unreachable(
+            "denied: requested access to the resource is denied"
+        ));
+    }
 
     #[test]
     fn the_port_of_a_registry_is_not_a_tag() {

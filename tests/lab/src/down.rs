@@ -1,22 +1,29 @@
 //! `lab down` and `lab stop`: end exactly what `up` started and remove exactly what it made.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
-    cgroup, forward, launch, network,
-    state::{Record, State, node_name},
+    cgroup, forward, launch, leftovers, network,
+    process::wait_until,
+    state::{Record, State, current_boot, node_name},
     steps::Steps,
+    tell,
 };
+
+/// What is being ended is gone after some tens of milliseconds; the rest is for a machine under
+/// load.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Ends the lab but keeps its data: a later `up` resumes.
 pub fn stop(state: &State) -> Result<()> {
     let _lock = state.lock()?;
     let mut record = state.record()?;
     let removed = end(state, &mut record, true)?;
+    forget(state, &mut record)?;
     tell(&removed, "the lab was not running");
-    println!(
+    tell!(
         "kept: {} (a later `lab up` resumes)",
         state.root().display()
     );
@@ -26,13 +33,15 @@ pub fn stop(state: &State) -> Result<()> {
 /// Ends the lab and removes its data; the cache stays.
 pub fn down(state: &State) -> Result<()> {
     if !state.path("lab.json").exists() {
-        println!("there is no lab at {}", state.root().display());
+        tell!("there is no lab at {}", state.root().display());
         return Ok(());
     }
     let lock = state.lock()?;
     let mut record = state.record()?;
     let steps = Steps::new();
     let mut removed = steps.step("end the nodes", |_| end(state, &mut record, false))?;
+    let before = record.clone();
+    forget(state, &mut record)?;
     steps.step("remove the data", |_| {
         // The record goes last: a `down` that fails half-way can be called again.
         for entry in fs::read_dir(state.root())?.flatten() {
@@ -45,6 +54,9 @@ pub fn down(state: &State) -> Result<()> {
         remove(state.root())
     })?;
     removed.push(format!("folder {}", state.root().display()));
+    steps.step("look whether anything is left", |_| {
+        refuse_leftovers(state, &before)
+    })?;
     tell(&removed, "nothing was there");
     Ok(())
 }
@@ -64,7 +76,12 @@ fn end(state: &State, record: &mut Record, gently: bool) -> Result<Vec<String>> 
         }
     }
     removed.extend(network::remove(record)?);
-    let folders = cgroup::remove(record.index)?;
+    // After another boot it is empty, or another lab's.
+    let folders = if record.boot == current_boot() {
+        cgroup::remove(record.index)?
+    } else {
+        0
+    };
     if folders > 0 {
         removed.push(format!("{folders} cgroup folders"));
     }
@@ -80,13 +97,34 @@ fn end(state: &State, record: &mut Record, gently: bool) -> Result<Vec<String>> 
     if socket.exists() {
         fs::remove_file(socket)?;
     }
+    // Before the data is removed: through a mount of ours that is left, it would be somebody else's.
+    refuse_leftovers(state, record)?;
+    Ok(removed)
+}
+
+/// Fails and names what the lab has left on the machine.
+fn refuse_leftovers(state: &State, record: &Record) -> Result<()> {
+    let mut left = Vec::new();
+    wait_until(PATIENCE, || {
+        left = leftovers::find(state, record);
+        left.is_empty()
+    });
+    ensure!(
+        left.is_empty(),
+        "the lab has ended, but this is left of it; end or remove it, and run this again:\n  {}",
+        left.join("\n  ")
+    );
+    Ok(())
+}
+
+/// Records that nothing of the lab is on the machine any more, except for its data.
+fn forget(state: &State, record: &mut Record) -> Result<()> {
     record.processes.clear();
     record.made_folders.clear();
     record.saved_settings.clear();
     record.opened_forward_chain = false;
     record.boot.clear();
-    state.save(record)?;
-    Ok(removed)
+    state.save(record)
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -101,9 +139,9 @@ fn remove(path: &Path) -> Result<()> {
 
 fn tell(removed: &[String], nothing: &str) {
     if removed.is_empty() {
-        println!("{nothing}");
+        tell!("{nothing}");
     }
     for line in removed {
-        println!("removed: {line}");
+        tell!("removed: {line}");
     }
 }

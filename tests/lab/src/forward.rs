@@ -110,20 +110,25 @@ pub fn running(record: &Record) -> Option<&Process> {
         .filter(|process| record.boot == current_boot() && process.is_alive())
 }
 
+/// Whether nobody listens on a port of 127.0.0.1.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// The ports that the platform would answer on, for HTTP and HTTPS, if the forwarder began now.
+pub fn choose_ports(record: &Record) -> Result<(u16, u16)> {
+    let http = choose_port(record.http_port, 80, 8080, &BTreeSet::new(), is_free)?;
+    let taken = BTreeSet::from([http]);
+    let https = choose_port(record.https_port, 443, 8443, &taken, is_free)?;
+    Ok((http, https))
+}
+
 /// Starts the host's forwarder unless it runs; says whether it did.
 pub fn provide(state: &State, record: &mut Record) -> Result<bool> {
     if running(record).is_some() {
         return Ok(false);
     }
-    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let http = choose_port(record.http_port, 80, 8080, &BTreeSet::new(), is_free)?;
-    let https = choose_port(
-        record.https_port,
-        443,
-        8443,
-        &BTreeSet::from([http]),
-        is_free,
-    )?;
+    let (http, https) = choose_ports(record)?;
     let target = network::node_address(record.index, 1);
     let log = state.path("logs/forwarder.log");
     fs::create_dir_all(state.path("logs"))?;

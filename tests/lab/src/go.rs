@@ -11,7 +11,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cache::Cache, images::architecture, packages, process::run, process::run_logged, state::State,
+    cache::Cache,
+    images::architecture,
+    packages::{self, News},
+    process::{run, run_logged},
+    state::State,
+    steps::Step,
 };
 
 /// From this version on the go command fetches the toolchain that a module asks for by itself.
@@ -29,17 +34,22 @@ pub struct Toolchain {
 
 impl Toolchain {
     /// The machine's Go if it is new enough; else Debian's, which may fetch a newer one.
-    pub fn find_or_install(cache: &Cache, state: &State) -> Result<Self> {
+    pub fn find_or_install(cache: &Cache, state: &State, step: &Step) -> Result<Self> {
         if let Some(found) = find(SWITCHES_BY_ITSELF) {
             return Ok(found);
         }
         if find((1, 0)).is_none() {
-            packages::install(&["golang-go"], &state.path("logs/packages.log"))?;
+            packages::install(&["golang-go"], &state.path("logs/packages.log"), |news| {
+                if let News::Doing(what) = news {
+                    step.detail(&format!("Go: {what}"));
+                }
+            })?;
         }
         if let Some(found) = find(SWITCHES_BY_ITSELF) {
             return Ok(found);
         }
         let old = find((1, 0)).context("no go command was found after installing golang-go")?;
+        step.detail("a newer Go");
         old.fetch_newer(cache, state)
     }
 

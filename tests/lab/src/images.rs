@@ -153,18 +153,23 @@ pub fn provide_in_node(
     };
     let present = run(&mut control(&["images", "list", "--quiet"]))?;
     let has = |image: &str| present.lines().any(|line| line == image);
-    for scratch in scratch_images(state) {
-        if has(&scratch.image) {
-            continue;
-        }
-        step.detail(&format!("{}: {}", node_name(node), scratch.image));
-        let archive = provide_scratch(cache, &scratch)?;
-        run(control(&["images", "import"]).arg(archive))?;
-    }
+    let missing: Vec<Scratch> = scratch_images(state)
+        .into_iter()
+        .filter(|scratch| !has(&scratch.image))
+        .collect();
     let image = base_image(RELEASE);
-    if !has(&format!("docker.io/library/{image}")) {
-        step.detail(&format!("{}: {image}", node_name(node)));
-        run(control(&["images", "import"]).arg(base))?;
+    let has_base = has(&format!("docker.io/library/{image}"));
+    step.count(missing.len() + usize::from(!has_base));
+    for scratch in &missing {
+        step.item(&format!("{}: {}", node_name(node), scratch.image), || {
+            let archive = provide_scratch(cache, scratch)?;
+            run(control(&["images", "import"]).arg(archive))
+        })?;
+    }
+    if !has_base {
+        step.item(&format!("{}: {image}", node_name(node)), || {
+            run(control(&["images", "import"]).arg(base))
+        })?;
     }
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! The command line of the lab.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write, stdout},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -14,7 +18,7 @@ use lab::{
     node,
     platform::{self, Choice, Target},
     state::State,
-    status, up,
+    status, tell, up,
 };
 
 /// A real Kubernetes on this machine, with no image registry to pull from.
@@ -48,11 +52,19 @@ enum Command {
     Image(ImageCommand),
     /// Build and push every image that the registry has not.
     Images(Choice),
+    /// Look whether Tutti can be installed on a cluster, before anything is built.
+    Check {
+        #[command(flatten)]
+        choice: Choice,
+        /// The DNS zone that apps get their addresses in; tutti.localhost for a first try.
+        #[arg(long)]
+        zone: Option<String>,
+    },
     /// Install or update Tutti on a cluster; ends with the link.
     Install {
         #[command(flatten)]
         choice: Choice,
-        /// The DNS zone that apps get their addresses in; the lab has one.
+        /// The DNS zone that apps get their addresses in; tutti.localhost for a first try.
         #[arg(long)]
         zone: Option<String>,
     },
@@ -116,11 +128,19 @@ fn parse_argument(text: &str) -> Result<(String, String), String> {
 fn main() -> ExitCode {
     match run(CommandLine::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has had enough, as in `lab env | head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn run(command: Command) -> Result<()> {
@@ -134,6 +154,9 @@ fn run(command: Command) -> Result<()> {
         Command::Doctor => print_findings(&state),
         Command::Image(ImageCommand::Build(build)) => build_image(build),
         Command::Images(choice) => platform::images::build_all(&Target::of(&choice)?),
+        Command::Check { choice, zone } => {
+            platform::check::check(&Target::of(&choice)?, zone.as_deref())
+        }
         Command::Install { choice, zone } => {
             platform::install::install(&Target::of(&choice)?, zone.as_deref())
         }
@@ -146,10 +169,12 @@ fn run(command: Command) -> Result<()> {
 
 fn print_environment() -> Result<()> {
     let lab = Lab::discover()?;
+    let mut out = stdout();
     for (name, value) in lab.environment() {
-        println!("export {name}='{value}'");
+        writeln!(out, "export {name}='{value}'")?;
     }
-    println!("export PATH='{}':\"$PATH\"", lab.program_folder().display());
+    let folder = lab.program_folder();
+    writeln!(out, "export PATH='{}':\"$PATH\"", folder.display())?;
     Ok(())
 }
 
@@ -161,9 +186,9 @@ fn print_findings(state: &State) -> Result<()> {
             Gravity::Note => "note",
             Gravity::Problem => "PROBLEM",
         };
-        println!("{sign:>8}  {}", finding.fact);
+        tell!("{sign:>8}  {}", finding.fact);
         if !finding.mend.is_empty() {
-            println!("{:>8}  -> {}", "", finding.mend);
+            tell!("{:>8}  -> {}", "", finding.mend);
         }
         problems += usize::from(finding.gravity == Gravity::Problem);
     }
@@ -192,6 +217,6 @@ fn build_image(build: Build) -> Result<()> {
     if built.was_there {
         eprintln!("the registry has it already");
     }
-    println!("{}", built.reference);
+    writeln!(stdout(), "{}", built.reference)?;
     Ok(())
 }

@@ -47,6 +47,16 @@ fn veth(index: u8, node: u8) -> String {
     format!("tutti{index}n{node}")
 }
 
+/// Whether an interface of the host is a lab's: its bridge, or its end of a node's veth.
+pub fn is_interface_of(name: &str, index: u8) -> bool {
+    name.strip_prefix(&bridge(index)).is_some_and(|rest| {
+        rest.is_empty()
+            || rest
+                .strip_prefix('n')
+                .is_some_and(|node| node.parse::<u8>().is_ok())
+    })
+}
+
 /// The range of the nodes' addresses.
 pub fn node_range(index: u8) -> String {
     format!("10.213.{index}.0/24")
@@ -251,9 +261,11 @@ pub fn remove(record: &Record) -> Result<Vec<String>> {
     }
     if record.opened_forward_chain {
         for direction in ["--in-interface", "--out-interface"] {
-            iptables(&[
-                "--delete", "FORWARD", direction, &bridge, "--jump", "ACCEPT",
-            ])?;
+            let rule = ["FORWARD", direction, &bridge, "--jump", "ACCEPT"];
+            // An earlier `down` that failed further on has removed it.
+            if iptables(&[&["--check"], &rule[..]].concat()).is_ok() {
+                iptables(&[&["--delete"], &rule[..]].concat())?;
+            }
         }
         removed.push("two rules of the FORWARD chain".to_owned());
     }
@@ -297,6 +309,17 @@ mod tests {
     fn resolvers_on_the_loopback_are_left_out() {
         let text = "# x\nnameserver 127.0.0.53\nnameserver 192.0.2.7\nnameserver ::1\nsearch a\n";
         assert_eq!(parse_resolvers(text), ["192.0.2.7"]);
+    }
+
+    #[test]
+    fn an_interface_tells_whose_it_is() {
+        for name in [bridge(1), veth(1, 1), veth(1, 12)] {
+            assert!(is_interface_of(&name, 1), "{name}");
+            assert!(!is_interface_of(&name, 0), "{name}");
+        }
+        for name in ["eth0", "tutti10", "tutti1x", "tutti"] {
+            assert!(!is_interface_of(name, 1), "{name}");
+        }
     }
 
     #[test]

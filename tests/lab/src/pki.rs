@@ -91,7 +91,7 @@ pub fn provide(state: &State, index: u8) -> Result<()> {
         Authority::Etcd,
         Authority::Lab,
     ] {
-        provide_authority(state, authority)?;
+        provide_authority(&authority.stem(state), authority.common_name())?;
     }
     provide_account_key(state)?;
     let address = network::node_address(index, 1);
@@ -179,15 +179,51 @@ pub fn provide_node(state: &State, index: u8, node: u8) -> Result<()> {
     provide_kubeconfig(state, index, &user, Some("system:nodes"), &file)
 }
 
-fn provide_authority(state: &State, authority: Authority) -> Result<()> {
-    let stem = authority.stem(state);
+/// A certificate for `*.<zone>` and its authority, all as PEM.
+pub struct Site {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+    /// Who signed it.
+    pub authority: String,
+    /// When it ends.
+    pub not_after: SystemTime,
+}
+
+/// Signs a certificate for a zone of a cluster that is not the lab. Its authority is kept in a
+/// folder, and made when there is none: what a browser was told to trust stays right.
+pub fn sign_site(folder: &Path, cluster: &str, zone: &str) -> Result<Site> {
+    let stem = folder.join("ca");
+    provide_authority(&stem, &format!("Tutti: test certificates of {cluster}"))?;
+    // More than 64 characters are not allowed here, and nobody reads it.
+    let common_name: String = zone.chars().take(64).collect();
+    let leaf = Leaf {
+        stem: PathBuf::new(),
+        authority: Authority::Lab,
+        common_name: &common_name,
+        organization: None,
+        names: vec![format!("*.{zone}"), zone.to_owned()],
+        addresses: Vec::new(),
+        days: SITE_DAYS,
+    };
+    let (certificate, key) = signed(&stem, &leaf)?;
+    Ok(Site {
+        certificate,
+        key,
+        authority: read(&stem.with_extension("crt"))?,
+        not_after: SystemTime::now() + DAY * SITE_DAYS,
+    })
+}
+
+fn provide_authority(stem: &Path, common_name: &str) -> Result<()> {
     if stem.with_extension("crt").exists() {
         return Ok(());
     }
     let mut parameters = CertificateParams::default();
     parameters
         .distinguished_name
-        .push(DnType::CommonName, authority.common_name());
+        .push(DnType::CommonName, common_name);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
@@ -217,7 +253,13 @@ fn sign(state: &State, leaf: &Leaf) -> Result<()> {
     if certificate_file.exists() {
         return Ok(());
     }
-    let authority = leaf.authority.stem(state);
+    let (certificate, key) = signed(&leaf.authority.stem(state), leaf)?;
+    write_secret(&leaf.stem.with_extension("key"), key.as_bytes())?;
+    write_whole(&certificate_file, certificate.as_bytes())
+}
+
+/// Makes a key and has an authority sign it: the certificate and the key.
+fn signed(authority: &Path, leaf: &Leaf) -> Result<(String, String)> {
     let authority_key = KeyPair::from_pem(&read(&authority.with_extension("key"))?)?;
     let issuer = Issuer::from_ca_cert_pem(&read(&authority.with_extension("crt"))?, authority_key)?;
     let mut parameters = CertificateParams::new(leaf.names.clone())?;
@@ -243,11 +285,7 @@ fn sign(state: &State, leaf: &Leaf) -> Result<()> {
     set_validity(&mut parameters, leaf.days);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = parameters.signed_by(&key, &issuer)?;
-    write_secret(
-        &leaf.stem.with_extension("key"),
-        key.serialize_pem().as_bytes(),
-    )?;
-    write_whole(&certificate_file, certificate.pem().as_bytes())
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 fn set_validity(parameters: &mut CertificateParams, days: u32) {
@@ -300,6 +338,18 @@ fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_authority_of_a_cluster_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = sign_site(folder.path(), "kind", "tutti.localhost").unwrap();
+        let second = sign_site(folder.path(), "kind", "apps.example.com").unwrap();
+        assert_eq!(first.authority, second.authority);
+        assert_ne!(first.certificate, second.certificate);
+        assert!(first.key.contains("PRIVATE KEY"));
+        let key = fs::metadata(folder.path().join("ca.key")).unwrap();
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn a_second_call_keeps_every_file() {

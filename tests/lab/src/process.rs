@@ -78,6 +78,11 @@ pub fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Whether a process runs; a zombie does not.
+pub fn is_running(pid: i32) -> bool {
+    start_ticks(pid).is_some()
+}
+
 /// The start time of a process in clock ticks, or nothing when it is gone or a zombie.
 fn start_ticks(pid: i32) -> Option<u64> {
     parse_start_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)

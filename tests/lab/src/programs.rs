@@ -28,6 +28,7 @@ pub const COREDNS_VERSION: &str = "v1.14.6";
 pub const LOCAL_PATH_VERSION: &str = "v0.0.30";
 /// metrics-server's version, also the tag of its image.
 pub const METRICS_SERVER_VERSION: &str = "v0.9.0";
+/// Also read by the Makefile.
 const HELM_VERSION: &str = "v3.22.0";
 const KWOK_VERSION: &str = "v0.8.0";
 
@@ -296,15 +297,10 @@ fn provide_these(programs: &[Program], cache: &Cache, state: &State, step: &Step
 }
 
 fn build_all(missing: &[&Program], cache: &Cache, state: &State, step: &Step) -> Result<()> {
-    let toolchain = Toolchain::find_or_install(cache, state)?;
+    let toolchain = Toolchain::find_or_install(cache, state, step)?;
+    step.count(missing.len());
     let waiting = Mutex::new(missing.iter());
-    let running = Mutex::new(Vec::<&str>::new());
     let failures = Mutex::new(Vec::new());
-    let show = |change: &dyn Fn(&mut Vec<&str>)| {
-        let mut names = running.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut names);
-        step.detail(&names.join(", "));
-    };
     thread::scope(|scope| {
         for _ in 0..BUILDS_AT_ONCE {
             scope.spawn(|| {
@@ -314,12 +310,12 @@ fn build_all(missing: &[&Program], cache: &Cache, state: &State, step: &Step) ->
                         .unwrap_or_else(PoisonError::into_inner)
                         .next();
                     let Some(program) = next else { return };
-                    show(&|names| names.push(program.name));
                     let log = state.path(format!("logs/build-{}.log", program.name));
-                    let built = cache.get(&program.cache_name(), |place| {
-                        program.build(&toolchain, place, &log)
+                    let built = step.item(program.name, || {
+                        cache.get(&program.cache_name(), |place| {
+                            program.build(&toolchain, place, &log)
+                        })
                     });
-                    show(&|names| names.retain(|name| *name != program.name));
                     if let Err(error) = built {
                         let error = error.context(format!("building {}", program.name));
                         failures
@@ -416,7 +412,7 @@ mod tests {
     #[test]
     fn our_own_modules_are_keyed_by_content_and_packages_by_version() {
         let names: Vec<_> = programs().iter().map(Program::cache_name).collect();
-        assert!(names.contains(&"helm@v3.22.0".to_owned()), "{names:?}");
+        assert!(names.contains(&format!("helm@{HELM_VERSION}")), "{names:?}");
         assert!(
             names.iter().any(|name| name.starts_with("kubernetes-")),
             "{names:?}"

@@ -15,41 +15,43 @@ use crate::{
     programs::kubectl,
     state::{Record, State, node_name},
     steps::seconds,
+    tell,
 };
 
 /// Prints how the lab is.
 pub fn print(state: &State) -> Result<()> {
     let record = state.record()?;
     if record.nodes == 0 {
-        println!("there is no lab at {}; run make up", state.root().display());
+        tell!("there is no lab at {}; run make up", state.root().display());
         return Ok(());
     }
-    println!("lab {} at {}", record.index, state.root().display());
+    tell!("lab {} at {}", record.index, state.root().display());
     let mut all = 0;
     for node in 1..=record.nodes {
         all += print_node(state, &record, node);
     }
     match forward::running(&record) {
-        Some(process) => println!("ports: forwarded, up for {}", age(process.started_at)),
-        None => println!("ports: not forwarded; run make up"),
+        Some(process) => tell!("ports: forwarded, up for {}", age(process.started_at)),
+        None => tell!("ports: not forwarded; run make up"),
     }
-    println!("memory in all: {}", mebibytes(all));
+    tell!("memory in all: {}", mebibytes(all));
     let Ok(lab) = Lab::at(state.clone()) else {
-        println!("not everything runs; run make up");
+        tell!("not everything runs; run make up");
         return Ok(());
     };
-    println!("API server:    {}", lab.api_server);
-    println!(
+    tell!("API server:    {}", lab.api_server);
+    tell!(
         "platform:      https://tutti.localhost:{} (http: {})",
-        lab.https_port, lab.http_port
+        lab.https_port,
+        lab.http_port
     );
-    println!(
+    tell!(
         "registry:      {} (from pods, nodes and builds)",
         lab.registry
     );
-    println!("dockerd:       unix://{}", lab.docker_socket.display());
-    println!("authority:     {}", lab.certificate_authority.display());
-    println!("audit log:     {}", lab.audit_log.display());
+    tell!("dockerd:       unix://{}", lab.docker_socket.display());
+    tell!("authority:     {}", lab.certificate_authority.display());
+    tell!("audit log:     {}", lab.audit_log.display());
     match run(kubectl(state).args([
         "get",
         "nodes",
@@ -57,8 +59,8 @@ pub fn print(state: &State) -> Result<()> {
         CONDITIONS,
         "--request-timeout=5s",
     ])) {
-        Ok(table) => println!("{}", table.trim_end()),
-        Err(error) => println!("the API server does not answer: {error:#}"),
+        Ok(table) => tell!("{}", table.trim_end()),
+        Err(error) => tell!("the API server does not answer: {error:#}"),
     }
     Ok(())
 }
@@ -73,10 +75,10 @@ const CONDITIONS: &str = "custom-columns=NODE:.metadata.name,\
 fn print_node(state: &State, record: &Record, node: u8) -> u64 {
     let name = node_name(node);
     let Some(supervisor) = launch::supervisor(record, node) else {
-        println!("{name}: not running; run make up");
+        tell!("{name}: not running; run make up");
         return 0;
     };
-    println!(
+    tell!(
         "{name}: {}, process {}, up for {}",
         crate::network::node_address(record.index, node),
         supervisor.pid,
@@ -106,14 +108,14 @@ fn print_node(state: &State, record: &Record, node: u8) -> u64 {
             0 => String::new(),
             times => format!(", started again {times} times"),
         };
-        println!("  {component:<24} {place}{again}");
+        tell!("  {component:<24} {place}{again}");
         all += memory;
         if let Some(pid) = pid {
             others.remove(&pid);
         }
     }
     let pods: u64 = others.iter().map(|pid| resident(*pid)).sum();
-    println!(
+    tell!(
         "  {:<24} {:>9}  {} processes",
         "pods and their shims",
         mebibytes(pods),

@@ -9,16 +9,21 @@ use crate::{
     Lab,
     cache::Cache,
     cluster, docker,
-    doctor::{self, Gravity},
-    forward, images, launch, network, packages, pki, programs,
+    doctor::{self, Finding, Gravity},
+    forward, images, launch, network,
+    packages::{self, News},
+    pki, programs,
     state::{Record, State, node_name, write_whole},
     steps::{Step, Steps},
+    tell,
 };
 
 /// Brings the lab up; `nodes` is at least how many the cluster shall have.
 pub fn up(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Lab> {
     let steps = Steps::new();
-    steps.step("look at this machine", |step| look(state, step))?;
+    steps.step("look at this machine", |step| {
+        refuse_problems(&doctor::examine(state), step)
+    })?;
     let _lock = state.lock()?;
     let mut record = begin(state, cache, nodes)?;
     let record = &mut record;
@@ -28,8 +33,14 @@ pub fn up(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Lab> {
         if missing.is_empty() {
             return Ok(());
         }
-        step.detail(&missing.join(" "));
-        packages::install(&missing, &state.path("logs/packages.log"))
+        let log = state.path("logs/packages.log");
+        packages::install(&missing, &log, |news| match news {
+            News::Count(packages) => step.count(packages),
+            News::Doing(what) => step.detail(what),
+            News::Installed(package, time) => step.ended(package, time),
+        })?;
+        // Some could not be tried before their programs were there.
+        refuse_problems(&doctor::kernel(), step)
     })?;
     steps.step("programs", |step| {
         programs::provide(cache, state, step)?;
@@ -72,18 +83,20 @@ pub fn up(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Lab> {
         }
         Ok(())
     })?;
-    println!(
+    tell!(
         "the lab is up ({}); eval \"$(make -s env)\" points your shell at it",
         steps.elapsed()
     );
     Lab::at(state.clone())
 }
 
-fn look(state: &State, step: &Step) -> Result<()> {
+/// Names what a person should know, and ends when something makes a lab impossible.
+fn refuse_problems(findings: &[Finding], step: &Step) -> Result<()> {
     let mut problems = Vec::new();
-    for finding in doctor::examine(state) {
+    for finding in findings {
         match finding.gravity {
             Gravity::Fine => {}
+            Gravity::Note if finding.mend.is_empty() => step.say(&finding.fact),
             Gravity::Note => step.say(&format!("{}: {}", finding.fact, finding.mend)),
             Gravity::Problem => problems.push(format!("{}: {}", finding.fact, finding.mend)),
         }
@@ -159,7 +172,9 @@ fn load_images(
                 .with_context(|| format!("{} has ended", node_name(node)))?;
             images::provide_in_node(cache, state, node, supervisor.pid, base, step)?;
         }
-        step.detail("base image for builds");
-        docker::provide_base(state, images::RELEASE, base)
+        step.count(1);
+        step.item("base image for builds", || {
+            docker::provide_base(state, images::RELEASE, base)
+        })
     })
 }

@@ -22,11 +22,14 @@ pub struct ImageSource {
     pub arguments: Vec<(String, String)>,
 }
 
-#[derive(Deserialize)]
-struct Build {
-    tag: String,
+/// One entry of a folder's `build.yaml`.
+#[derive(Debug, Deserialize)]
+pub struct Build {
+    /// The image's tag.
+    pub tag: String,
+    /// Values of the Dockerfile's ARG lines.
     #[serde(default)]
-    args: BTreeMap<String, String>,
+    pub args: BTreeMap<String, String>,
 }
 
 /// The root of the repository: where the command was called, or a folder above it.
@@ -67,12 +70,7 @@ pub fn images(repository: &Path) -> Result<Vec<ImageSource>> {
     }
     for parent in ["databases", "apps"] {
         for folder in folders(&repository.join(parent))? {
-            let file = folder.join("build.yaml");
-            let text = fs::read_to_string(&file).with_context(|| {
-                format!("cannot read {}: it lists the image's tags", file.display())
-            })?;
-            let builds: Vec<Build> = serde_saphyr::from_str(&text)
-                .with_context(|| format!("{} is not as it should be", file.display()))?;
+            let builds = builds(&folder)?;
             let name = folder
                 .file_name()
                 .unwrap_or_default()
@@ -86,6 +84,15 @@ pub fn images(repository: &Path) -> Result<Vec<ImageSource>> {
         }
     }
     Ok(images)
+}
+
+/// The images that a folder gives, as its `build.yaml` says.
+pub fn builds(folder: &Path) -> Result<Vec<Build>> {
+    let file = folder.join("build.yaml");
+    let text = fs::read_to_string(&file)
+        .with_context(|| format!("cannot read {}: it lists the image's tags", file.display()))?;
+    serde_saphyr::from_str(&text)
+        .with_context(|| format!("{} is not as it should be", file.display()))
 }
 
 /// The definitions of all apps.

@@ -13,6 +13,7 @@ use crate::{
     docker::{self, ImageBuild},
     dockerfile, images as bases,
     steps::Steps,
+    tell,
 };
 
 /// Digests by name and tag, such as `wordpress:6.8` to `sha256:…`.
@@ -31,8 +32,9 @@ pub fn build_all(target: &Target) -> Result<()> {
     let steps = Steps::new();
     let mut digests = Digests::new();
     provide_bases(target, &images, &docker, &runtime, &steps)?;
-    for image in &images {
-        let digest = steps.step(&format!("image {}", image.name), |step| {
+    for (index, image) in images.iter().enumerate() {
+        let name = format!("image {}/{}: {}", index + 1, images.len(), image.name);
+        let digest = steps.step(&name, |step| {
             runtime.block_on(build(&docker, target, image, |line| step.detail(line)))
         })?;
         digests.insert(image.name.clone(), digest);
@@ -40,7 +42,7 @@ pub fn build_all(target: &Target) -> Result<()> {
     let file = catalogue::target_folder(&repository).join(FILE);
     fs::write(&file, serde_json::to_vec_pretty(&digests)?)
         .with_context(|| format!("cannot write {}", file.display()))?;
-    println!(
+    tell!(
         "{} images in {} ({})",
         digests.len(),
         target.registry,

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -13,24 +13,38 @@ use std::{
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use crds::{AppDefinition, AppInstance, condition};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::{Api, ResourceExt as _};
 
 use super::{
-    Target, catalogue,
+    Target,
+    access::Access,
+    catalogue,
     images::{self, Digests},
     target::run,
 };
-use crate::steps::{Step, Steps};
+use crate::{
+    cache::{self, Cache},
+    pki,
+    steps::{Step, Steps},
+    tell,
+};
 
 /// The namespace of operator and gateway.
 pub const NAMESPACE: &str = "tutti-system";
-/// The zone of the lab: browsers resolve every name below it to this machine.
-const LAB_ZONE: &str = "tutti.localhost";
 /// The Secret that the gateway shows its certificate from.
 const CERTIFICATE: &str = "platform-certificate";
+/// Marks of a certificate that was made here: what it is (a key of its text), for which zone, and
+/// until when. A certificate that somebody brings has another key, whatever else stays.
+const MADE: &str = "tutti.dev/certificate-made-here";
+const MADE_FOR: &str = "tutti.dev/certificate-zone";
+const MADE_UNTIL: &str = "tutti.dev/certificate-not-after";
+/// A certificate that was made here is made anew when it ends sooner than this.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The first instance: enough to see that everything works.
 const FIRST: &str = include_str!("../../../../examples/wordpress.yaml");
+/// What a person may order next.
+const ONE_MORE: &str = "examples/mediawiki.yaml";
 /// Pulling images and starting two programs; on a slow machine, behind a slow registry.
 const PLATFORM_PATIENCE: &str = "5m";
 /// The first WordPress, whose images have to be pulled, too.
@@ -42,21 +56,15 @@ const STALLED_PATIENCE: Duration = Duration::from_secs(90);
 pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
     let repository = catalogue::repository()?;
     let digests = images::digests(&repository)?;
-    let zone = match (zone, &target.lab) {
-        (Some(zone), _) => zone,
-        (None, Some(_)) => LAB_ZONE,
-        (None, None) => bail!(
-            "--zone is missing: the DNS zone that apps get their addresses in, such as \
-             ZONE=apps.example.com, with a wildcard record that leads to the cluster"
-        ),
-    };
+    let access = Access::choose(target, zone)?;
     let steps = Steps::new();
     steps.step("namespace and certificate", |step| {
-        certificate(target, zone, step)
+        certificate(target, &access.zone, step)
     })?;
     steps.step("kinds (chart tutti-crds)", |_| kinds(target, &repository))?;
-    steps.step("platform (chart tutti)", |_| {
-        platform(target, &repository, zone, &digests)
+    steps.step("platform (chart tutti)", |step| {
+        platform(target, &repository, &access, &digests)?;
+        wait_for_platform(target, step)
     })?;
     steps.step("catalogue of apps", |_| {
         catalogue_of_apps(target, &repository, &digests)
@@ -65,11 +73,11 @@ pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
         apply(target, FIRST)?;
         wait_for_first(target, step)
     })?;
-    farewell(target, &instance, &steps)
+    farewell(target, &access, &instance, &steps)
 }
 
 /// The platform's certificate: the lab's, or one that somebody put there. A cluster of your own
-/// without one gets a self-signed one, said out loud.
+/// without one gets one of an authority of its own, said out loud.
 fn certificate(target: &Target, zone: &str, step: &Step) -> Result<()> {
     apply(
         target,
@@ -82,44 +90,102 @@ fn certificate(target: &Target, zone: &str, step: &Step) -> Result<()> {
         let read = |path: &Path| {
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         };
-        return apply_certificate(
-            target,
-            &read(&lab.certificate)?,
-            &read(&lab.certificate_key)?,
-        );
+        let certificate = read(&lab.certificate)?;
+        let key = read(&lab.certificate_key)?;
+        let files = BTreeMap::from([("tls.crt", certificate), ("tls.key", key)]);
+        return apply_certificate(target, &files, &BTreeMap::new());
     }
-    let mut get = target.kubectl();
-    get.args([
-        "get",
-        "secret",
-        CERTIFICATE,
-        "--namespace",
-        NAMESPACE,
-        "--ignore-not-found",
+    let found = runtime()?.block_on(async {
+        let api: Api<Secret> = Api::namespaced(target.client().await?, NAMESPACE);
+        anyhow::Ok(api.get_opt(CERTIFICATE).await?)
+    })?;
+    if !must_make(found.as_ref(), zone, jiff::Timestamp::now()) {
+        return Ok(());
+    }
+    let folder = authority_folder(target);
+    let site = pki::sign_site(&folder, target.context().unwrap_or_default(), zone)?;
+    let until = jiff::Timestamp::try_from(site.not_after)?;
+    let marks = BTreeMap::from([
+        (MADE, cache::key([site.certificate.as_bytes()])),
+        (MADE_FOR, zone.to_owned()),
+        (MADE_UNTIL, until.to_string()),
     ]);
-    if run(get.args(["--output", "name"]))?.trim().is_empty() {
-        let key = rcgen::KeyPair::generate()?;
-        let names = vec![zone.to_owned(), format!("*.{zone}")];
-        let certificate = rcgen::CertificateParams::new(names)?.self_signed(&key)?;
-        apply_certificate(target, &certificate.pem(), &key.serialize_pem())?;
-        step.say(&format!(
-            "the platform's certificate is self-signed, browsers will warn: put one for *.{zone} \
-             into Secret {NAMESPACE}/{CERTIFICATE}"
-        ));
-    }
+    let files = BTreeMap::from([
+        ("tls.crt", site.certificate),
+        ("tls.key", site.key),
+        ("ca.crt", site.authority),
+    ]);
+    apply_certificate(target, &files, &marks)?;
+    step.say(&format!(
+        "the certificate for *.{zone} is of an authority made for this cluster: browsers warn \
+         until {} is imported, or until you put a certificate of yours into the Secret \
+         {NAMESPACE}/{CERTIFICATE}",
+        folder.join("ca.crt").display()
+    ));
     Ok(())
 }
 
-fn apply_certificate(target: &Target, certificate: &str, key: &str) -> Result<()> {
-    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+/// Whether the platform's certificate has to be made: there is none, or one that was made here is
+/// for another zone or ends soon. What somebody brought is never touched.
+fn must_make(found: Option<&Secret>, zone: &str, now: jiff::Timestamp) -> bool {
+    let Some(secret) = found else {
+        return true;
+    };
+    if !is_made_here(secret) {
+        return false;
+    }
+    let until = secret.annotations().get(MADE_UNTIL);
+    let until = until.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let is_fresh = until
+        .is_some_and(|until| until.as_second() - now.as_second() > RENEW_BEFORE.as_secs() as i64);
+    !is_fresh
+        || secret
+            .annotations()
+            .get(MADE_FOR)
+            .is_none_or(|of| of != zone)
+}
+
+fn is_made_here(secret: &Secret) -> bool {
+    let certificate = secret.data.as_ref().and_then(|data| data.get("tls.crt"));
+    let certificate = certificate.map(|bytes| cache::key([bytes.0.as_slice()]));
+    certificate.is_some() && secret.annotations().get(MADE) == certificate.as_ref()
+}
+
+/// Where the authority of a cluster is kept: beside what was built, so that it outlives clusters
+/// that come and go by the same name.
+fn authority_folder(target: &Target) -> PathBuf {
+    let context = target.context().unwrap_or_default();
+    let name: String = context
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    Cache::from_environment().entry("clusters").join(name)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+fn apply_certificate(
+    target: &Target,
+    files: &BTreeMap<&str, String>,
+    marks: &BTreeMap<&str, String>,
+) -> Result<()> {
+    let encode = |text: &String| base64::engine::general_purpose::STANDARD.encode(text);
+    let data: BTreeMap<&str, String> = files
+        .iter()
+        .map(|(name, text)| (*name, encode(text)))
+        .collect();
     apply(
         target,
         &serde_json::json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/tls",
-            "metadata": { "name": CERTIFICATE, "namespace": NAMESPACE },
-            "data": { "tls.crt": encode(certificate), "tls.key": encode(key) },
+            "metadata": { "name": CERTIFICATE, "namespace": NAMESPACE, "annotations": marks },
+            "data": data,
         })
         .to_string(),
     )
@@ -132,7 +198,7 @@ fn kinds(target: &Target, repository: &Path) -> Result<()> {
     run(helm.args(["--namespace", NAMESPACE, "--wait"])).map(drop)
 }
 
-fn platform(target: &Target, repository: &Path, zone: &str, digests: &Digests) -> Result<()> {
+fn platform(target: &Target, repository: &Path, access: &Access, digests: &Digests) -> Result<()> {
     let digest = |component: &str| {
         let name = format!("{component}:{}", env!("CARGO_PKG_VERSION"));
         digests
@@ -141,7 +207,9 @@ fn platform(target: &Target, repository: &Path, zone: &str, digests: &Digests) -
             .with_context(|| format!("image {name} was not built; run make images"))
     };
     let mut values = BTreeMap::from([
-        ("platform.zone", zone.to_owned()),
+        ("platform.zone", access.zone.clone()),
+        ("platform.publicHttpsPort", access.https_port.to_string()),
+        ("platform.publicHttpPort", access.http_port.to_string()),
         ("platform.imageRegistry", target.registry.clone()),
         ("image.registry", target.registry.clone()),
         ("operator.image.repository", "operator".to_owned()),
@@ -152,11 +220,15 @@ fn platform(target: &Target, repository: &Path, zone: &str, digests: &Digests) -
     let mut helm = target.helm();
     helm.args(["upgrade", "--install", "tutti"])
         .arg(repository.join("charts/tutti"));
-    if let Some(lab) = &target.lab {
+    if target.lab.is_some() {
         helm.arg("--values")
             .arg(repository.join("charts/tutti/ci/lab-values.yaml"));
-        values.insert("platform.publicHttpsPort", lab.https_port.to_string());
-        values.insert("platform.publicHttpPort", lab.http_port.to_string());
+    } else {
+        // Whoever owns the cluster may have set more, such as imagePullSecrets.
+        helm.arg("--reset-then-reuse-values");
+    }
+    if let Some(service) = &access.service {
+        values.insert("gateway.service.type", service.clone());
     }
     for (name, value) in values {
         // Ports are numbers; everything else is text, whatever it looks like.
@@ -164,14 +236,27 @@ fn platform(target: &Target, repository: &Path, zone: &str, digests: &Digests) -
         helm.arg(if is_number { "--set" } else { "--set-string" })
             .arg(format!("{name}={value}"));
     }
-    run(helm.args([
-        "--namespace",
-        NAMESPACE,
-        "--wait",
-        "--timeout",
-        PLATFORM_PATIENCE,
-    ]))
-    .map(drop)
+    run(helm.args(["--namespace", NAMESPACE])).map(drop)
+}
+
+/// Waits for operator and gateway. Helm's own waiting would also wait for an address of a load
+/// balancer, which some clusters never give.
+fn wait_for_platform(target: &Target, step: &Step) -> Result<()> {
+    for program in ["operator", "gateway"] {
+        step.detail(program);
+        let mut kubectl = target.kubectl();
+        kubectl.args(["rollout", "status", &format!("deployment/{program}")]);
+        kubectl.args(["--namespace", NAMESPACE, "--timeout", PLATFORM_PATIENCE]);
+        run(&mut kubectl).map_err(|error| {
+            let mut get = target.kubectl();
+            get.args(["get", "pods", "--namespace", NAMESPACE, "--output", "wide"]);
+            match run(&mut get) {
+                Ok(pods) => error.context(format!("{program} does not become ready:\n{pods}")),
+                Err(_) => error,
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// Definitions, with every image pinned to what was built.
@@ -226,10 +311,7 @@ fn apply(target: &Target, objects: &str) -> Result<()> {
 
 /// Waits for the first instance, and shows what it waits for.
 fn wait_for_first(target: &Target, step: &Step) -> Result<AppInstance> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let api: Api<AppInstance> = Api::namespaced(target.client().await?, "acme");
         let begun = Instant::now();
         let mut well = begun;
@@ -257,71 +339,140 @@ fn wait_for_first(target: &Target, step: &Step) -> Result<AppInstance> {
 }
 
 /// What a person does next.
-fn farewell(target: &Target, instance: &AppInstance, steps: &Steps) -> Result<()> {
+fn farewell(target: &Target, access: &Access, instance: &AppInstance, steps: &Steps) -> Result<()> {
     let url = instance
         .status
         .as_ref()
         .and_then(|s| s.url.clone())
         .unwrap_or_default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (definition, secret) = runtime.block_on(async {
+    let (definition, secret, gateway, certificate) = runtime()?.block_on(async {
         let client = target.client().await?;
         let definitions: Api<AppDefinition> = Api::all(client.clone());
         let definition = definitions.get(&instance.spec.app).await?;
         let admin = definition.spec.admin.clone();
         let secret = match admin.and_then(|admin| admin.password_secret) {
             Some(name) => {
-                let secrets: Api<Secret> = Api::namespaced(client, "acme");
+                let secrets: Api<Secret> = Api::namespaced(client.clone(), "acme");
                 secrets
                     .get_metadata_opt(&format!("{}-{name}", instance.name_any()))
                     .await?
             }
             None => None,
         };
-        anyhow::Ok((definition, secret))
+        let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+        let gateway = services.get("gateway").await?;
+        let secrets: Api<Secret> = Api::namespaced(client, NAMESPACE);
+        let certificate = secrets.get(CERTIFICATE).await?;
+        anyhow::Ok((definition, secret, gateway, certificate))
     })?;
     let kubectl = match target.context() {
         Some(context) => format!("kubectl --context {context}"),
         None => "kubectl".to_owned(),
     };
-    println!();
-    println!("Tutti runs ({}).", steps.elapsed());
-    println!();
-    println!("  {} {}", definition.spec.title, url);
+    tell!();
+    tell!("Tutti runs ({}).", steps.elapsed());
+    tell!();
+    tell!("  {:<13} {url}", definition.spec.title);
     if let Some(admin) = definition.spec.admin {
-        println!("  sign in       {url}{}", admin.path.unwrap_or_default());
-        println!("  user name     {}", admin.user);
+        tell!("  sign in       {url}{}", admin.path.unwrap_or_default());
+        tell!("  user name     {}", admin.user);
     }
     if let Some(secret) = secret {
-        println!(
+        tell!(
             "  password      {kubectl} get secret {} -n acme -o jsonpath='{{.data.value}}' | base64 -d; echo",
             secret.name_any()
         );
     }
     if let Some(lab) = &target.lab {
-        println!(
+        tell!(
             "  certificate   {} (import it, and browsers trust the link)",
             lab.certificate_authority.display()
         );
         if lab.https_port != 443 {
-            println!(
+            tell!(
                 "  ports         {} and {}, because 80 or 443 were taken",
-                lab.http_port, lab.https_port
+                lab.http_port,
+                lab.https_port
             );
         }
-        println!();
-        println!("  kubectl and helm of the lab:   eval \"$(make -s env)\"");
+        tell!();
+        tell!("  kubectl and helm of the lab:   eval \"$(make -s env)\"");
+    } else {
+        if is_made_here(&certificate) {
+            tell!("  certificate   {}", authority_of(target));
+        }
+        let host = url.trim_start_matches("https://");
+        let host = host.split([':', '/']).next().unwrap_or_default();
+        for (label, text) in access.steps(&kubectl, host, &gateway) {
+            tell!("  {label:<13} {text}");
+        }
+        tell!();
     }
-    println!("  what there is:                 {kubectl} get tutti -A");
-    println!("  one more:                      {kubectl} apply -f examples/mediawiki.yaml");
+    tell!("  what there is:                 {kubectl} get tutti -A");
+    tell!("  one more:                      {kubectl} apply -f {ONE_MORE}");
     Ok(())
+}
+
+/// How a person gets the authority that signed the platform's certificate: it may have been made on
+/// another machine.
+fn authority_of(target: &Target) -> String {
+    let file = authority_folder(target).join("ca.crt");
+    if file.exists() {
+        return format!(
+            "{} (import it, and browsers trust the link)",
+            file.display()
+        );
+    }
+    format!("the authority to import is ca.crt in the Secret {NAMESPACE}/{CERTIFICATE}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn made(zone: &str, until: &str) -> Secret {
+        let certificate = "a certificate";
+        serde_json::from_value(serde_json::json!({
+            "metadata": { "annotations": {
+                MADE: cache::key([certificate.as_bytes()]),
+                MADE_FOR: zone,
+                MADE_UNTIL: until,
+            } },
+            "data": { "tls.crt": k8s_openapi::ByteString(certificate.into()) },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_made_once_and_again_for_another_zone_or_before_its_end() {
+        let now: jiff::Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        let good = made("a.example", "2027-06-01T00:00:00Z");
+        assert!(must_make(None, "a.example", now));
+        assert!(!must_make(Some(&good), "a.example", now));
+        assert!(must_make(Some(&good), "b.example", now));
+        let ending = made("a.example", "2026-06-20T00:00:00Z");
+        assert!(must_make(Some(&ending), "a.example", now));
+    }
+
+    #[test]
+    fn a_certificate_that_somebody_brought_is_never_replaced() {
+        let now: jiff::Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        assert!(!must_make(Some(&Secret::default()), "a.example", now));
+        // Put in the place of one that was made here, whose marks stay.
+        let mut brought = made("a.example", "2026-06-02T00:00:00Z");
+        let data = brought.data.get_or_insert_default();
+        data.insert("tls.crt".to_owned(), k8s_openapi::ByteString(b"x".to_vec()));
+        assert!(!must_make(Some(&brought), "b.example", now));
+    }
+
+    #[test]
+    fn the_readme_shows_what_is_printed() {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let readme = fs::read_to_string(root.join("README.md")).unwrap();
+        let line = format!("  one more:                      kubectl apply -f {ONE_MORE}\n");
+        assert!(readme.contains(&line));
+        assert!(root.join(ONE_MORE).is_file());
+    }
 
     #[test]
     fn images_that_were_built_are_pinned_and_others_left_alone() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::catalogue;
+use crate::tell;
 
 /// Checks the folders; prints every problem with its field.
 pub fn lint(folders: &[PathBuf]) -> Result<()> {
@@ -13,10 +14,10 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
         let problems = problems(folder)?;
         found += problems.len();
         for problem in &problems {
-            println!("{}: {problem}", folder.join("app.yaml").display());
+            tell!("{}: {problem}", folder.join("app.yaml").display());
         }
         if problems.is_empty() {
-            println!("{}: sound", folder.display());
+            tell!("{}: sound", folder.display());
         }
     }
     if found > 0 {
@@ -40,11 +41,11 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let text = std::fs::read_to_string(&images)?;
+        let builds = catalogue::builds(folder)?;
         for version in &definition.spec.versions {
             let prefix = format!("{name}:");
             if let Some(tag) = version.image.strip_prefix(&prefix)
-                && !text.contains(tag)
+                && !builds.iter().any(|build| build.tag == tag)
             {
                 problems.push(format!(
                     "versions: image {} is not among the tags of {}",
@@ -123,6 +124,19 @@ mod tests {
                 "{app}"
             );
         }
+    }
+
+    #[test]
+    fn a_version_needs_a_tag_of_its_own_and_not_one_that_contains_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("wordpress");
+        std::fs::create_dir(&app).unwrap();
+        std::fs::copy(apps().join("wordpress/app.yaml"), app.join("app.yaml")).unwrap();
+        let builds = "# not 6.8\n- { tag: \"6.8.1\" }\n- { tag: \"6.1\", args: { X: \"6.8\" } }\n";
+        std::fs::write(app.join("build.yaml"), builds).unwrap();
+        let problems = problems(&app).unwrap();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("image wordpress:6.8 is not among"));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //!      └── digests.json ────────────────────────┘
 //! ```
 
+pub mod access;
 pub mod catalogue;
+pub mod check;
 pub mod images;
 pub mod install;
 pub mod lint;
