@@ -59,7 +59,7 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 
 ##@ Change it
 test: lab ## Every test, the quick ones first; starts the lab when it is needed
-	cargo test --lib --bins
+	cargo test --lib --bins --test plan --test schema --test gateway
 	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
 	lines=$$($(LAB) env) && eval "$$lines" && cargo test --no-fail-fast

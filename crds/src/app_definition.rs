@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
     crates(kube_core = "::kube_core", kube = "::kube_derive"),
     attr = "x_kube(crates(kube_core = \"::kube_core\"))",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
-    printcolumn(name = "Versions", type_ = "string", json_path = ".spec.versions[*].version"),
+    printcolumn(name = "Versions", type_ = "string", json_path = ".status.versions"),
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.database.engine"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
@@ -638,6 +638,9 @@ pub struct AppDefinitionStatus {
     /// The generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The versions on offer, for people: `6.8, 6.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<String>,
     /// `Ready`: instances can be made of it; otherwise the reason says what is wrong and where.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]

@@ -95,6 +95,7 @@ async fn write_status(definition: &AppDefinition, operator: &Definitions) -> Res
     let generation = definition.metadata.generation;
     let after = AppDefinitionStatus {
         observed_generation: generation,
+        versions: Some(versions(definition)),
         conditions: health::summary(&before.conditions, &finding, generation, Timestamp::now()),
     };
     if before == after {
@@ -126,4 +127,10 @@ async fn write_status(definition: &AppDefinition, operator: &Definitions) -> Res
             source: Box::new(source),
         }),
     }
+}
+
+fn versions(definition: &AppDefinition) -> String {
+    let versions = definition.spec.versions.iter();
+    let versions: Vec<&str> = versions.map(|version| version.version.as_str()).collect();
+    versions.join(", ")
 }

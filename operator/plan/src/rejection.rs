@@ -6,7 +6,7 @@
 pub enum Rejection {
     /// The namespace belongs to no Organization.
     #[error(
-        "namespace {namespace:?} belongs to no organization; make an Organization named {namespace:?}, or move the instance into the namespace of one"
+        "namespace {namespace:?} belongs to no organization; move the instance into the namespace of one (kubectl get org), or make one: an Organization has a namespace of its own name"
     )]
     NotInAnOrganization {
         /// The namespace.

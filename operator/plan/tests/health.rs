@@ -876,6 +876,14 @@ fn a_wish_that_cannot_be_granted_leaves_what_was_said_of_the_parts() {
         assert_eq!(Some(find(&report, part)), condition::find(&before, part));
     }
     assert!(has(&report, condition::STALLED));
+
+    let broken = the_database(running(), |seen| seen.ready = 0).report(&shop);
+    let database = find(&broken, condition::DATABASE_READY);
+    assert_eq!(
+        (database.status.as_str(), database.reason.as_str()),
+        ("False", "NotLookedAfter")
+    );
+    assert_eq!(find(&broken, condition::WORKLOAD_READY).status, "True");
 }
 
 #[test]

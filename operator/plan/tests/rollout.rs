@@ -58,9 +58,23 @@ fn a_new_instance_is_installed_before_it_serves() {
 }
 
 #[test]
-fn an_app_without_an_install_job_serves_at_once() {
-    let state = without_jobs(world("wordpress")).plan(&shop()).unwrap();
+fn an_app_without_an_install_job_serves_at_once_and_is_installed_when_it_has_answered() {
+    let bare = without_jobs(world("wordpress"));
+    let state = bare.plan(&shop()).unwrap();
     assert_eq!(job(&state), None);
+    assert!(state.workload.is_some());
+    assert_eq!(state.version, None, "what never ran can be replaced");
+    assert!(state.volumes.iter().all(|claim| {
+        let annotations = claim.metadata.annotations.clone().unwrap_or_default();
+        !annotations.contains_key(crds::labels::DATA_VERSION)
+    }));
+    let answering = bare.see(|seen| {
+        seen.workload = Some(plan::context::WorkloadSeen {
+            ready: 1,
+            ..Default::default()
+        });
+    });
+    let state = answering.plan(&shop()).unwrap();
     assert_eq!(state.version.as_deref(), Some("6.8"));
 }
 

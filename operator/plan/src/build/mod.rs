@@ -14,7 +14,7 @@ mod services;
 mod storage;
 mod workload;
 
-use crds::Route;
+use crds::{Route, app_definition::When};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     batch::v1::{CronJob, Job},
@@ -65,6 +65,25 @@ pub struct DesiredState {
     pub memory_limit: String,
 }
 
+/// The version whose data there is.
+fn installed<'a>(wish: &'a Wish<'_>) -> Option<&'a str> {
+    wish.rollout.installed().filter(|_| has_run(wish))
+}
+
+/// Whether a version of the app was ever in place: remembered, told by kept data, installed by a
+/// job, or seen to answer. Until then another version may still be wished for.
+fn has_run(wish: &Wish<'_>) -> bool {
+    let remembered = wish.instance.status.as_ref();
+    let observed = wish.context.observed;
+    remembered.is_some_and(|status| status.version.is_some())
+        || observed.data_version.is_some()
+        || wish.definition.job(When::Install).is_some()
+        || observed
+            .workload
+            .as_ref()
+            .is_some_and(|seen| seen.ready > 0)
+}
+
 /// Builds all objects of a wish.
 #[must_use]
 pub fn build(wish: &Wish<'_>) -> DesiredState {
@@ -82,7 +101,7 @@ pub fn build(wish: &Wish<'_>) -> DesiredState {
         routes: routes::build(wish),
         host: wish.host.clone(),
         url: crate::check::url(&wish.host, wish.context.platform.https_port),
-        version: wish.rollout.installed().map(str::to_owned),
+        version: installed(wish).map(str::to_owned),
         memory_limit: wish.size.limits.memory.clone(),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn build(wish: &Wish<'_>) -> Vec<PersistentVolumeClaim> {
 fn claim(wish: &Wish<'_>, volume: &str, access: Access, component: &str) -> PersistentVolumeClaim {
     let mut metadata = metadata::kept(wish, names::volume(&wish.name, volume), component);
     let mut annotations = BTreeMap::from([(HOST_ANNOTATION.to_owned(), wish.host.clone())]);
-    if let Some(version) = wish.rollout.installed() {
+    if let Some(version) = super::installed(wish) {
         annotations.insert(labels::DATA_VERSION.to_owned(), version.to_owned());
     }
     metadata.annotations = Some(annotations);

@@ -136,7 +136,7 @@ pub fn report(
     let mut kept = Vec::new();
     let ready = match plan {
         Err(rejection) => {
-            kept = parts_before(instance);
+            kept = parts_before(instance, observed, now);
             Finding::stuck(rejection.reason(), rejection.to_string())
         }
         Ok(desired) => {
@@ -163,13 +163,30 @@ pub fn report(
 }
 
 /// What was said of the parts: what runs is left as it is while a wish cannot be granted, and these
-/// speak of an older generation.
-fn parts_before(instance: &AppInstance) -> Vec<Condition> {
+/// speak of an older generation. Of what answers no more they say so.
+fn parts_before(instance: &AppInstance, observed: &Observed, now: Timestamp) -> Vec<Condition> {
     let before = instance.status.as_ref().map(|s| s.conditions.as_slice());
-    let before = before.unwrap_or_default().iter();
+    let before = before.unwrap_or_default();
+    let answers = |part: &str| match part {
+        condition::DATABASE_READY => observed.database.as_ref().is_some_and(|d| d.ready > 0),
+        condition::WORKLOAD_READY => observed.workload.as_ref().is_some_and(|w| w.ready > 0),
+        _ => true,
+    };
     before
+        .iter()
         .filter(|condition| PARTS.contains(&condition.type_.as_str()))
-        .cloned()
+        .map(|known| {
+            if known.status != "True" || answers(&known.type_) {
+                return known.clone();
+            }
+            let silent = Finding::stuck(
+                "NotLookedAfter",
+                "it answers no more, and nothing is mended while the wish cannot be granted: see \
+                 Ready",
+            );
+            let generation = instance.metadata.generation;
+            make(before, &known.type_, "False", &silent, generation, now)
+        })
         .collect()
 }
 

@@ -70,7 +70,7 @@ pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
         catalogue_of_apps(target, &repository, &digests)
     })?;
     let instance = steps.step("a first WordPress (appi/blog in acme)", |step| {
-        apply(target, FIRST)?;
+        apply_as_a_person(target, FIRST)?;
         wait_for_first(target, step)
     })?;
     farewell(target, &access, &instance, &steps)
@@ -279,15 +279,25 @@ fn pin(definition: &mut AppDefinition, digests: &Digests) {
 
 /// Applies on the server's side: what somebody else set stays.
 fn apply(target: &Target, objects: &str) -> Result<()> {
-    let mut kubectl = target.kubectl();
-    kubectl.args([
-        "apply",
+    let flags = [
         "--server-side",
         "--force-conflicts",
         "--field-manager",
         "tutti-install",
-    ]);
+    ];
+    kubectl_apply(target, objects, &flags)
+}
+
+/// Applies as people do who type `kubectl apply`, and who may do so with the same file later.
+fn apply_as_a_person(target: &Target, objects: &str) -> Result<()> {
+    kubectl_apply(target, objects, &[])
+}
+
+fn kubectl_apply(target: &Target, objects: &str, flags: &[&str]) -> Result<()> {
+    let mut kubectl = target.kubectl();
     let mut child = kubectl
+        .arg("apply")
+        .args(flags)
         .args(["--filename", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
