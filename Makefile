@@ -65,8 +65,8 @@ test: lab ## Every test, the quick ones first; starts the lab when it is needed
 	lines=$$($(LAB) env) && eval "$$lines" && cargo test --no-fail-fast
 	@echo "make test: every test passed"
 
-test-long: test ## Also the tests that take long or need the lab to themselves
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --package journeys --no-fail-fast -- --ignored
+test-long: test ## Also the tests that take long
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --no-fail-fast -- --ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts
 	cargo fmt --all --check

@@ -187,11 +187,7 @@ async fn measure(
                 provision::run(&mut stage, folder, rounds).await?,
             )
         }
-        What::Site => (
-            "site",
-            "site".to_owned(),
-            site::run(folder, rounds).await?,
-        ),
+        What::Site => ("site", "site".to_owned(), site::run(folder, rounds).await?),
         What::Crowd { instances } => {
             let size = crowd::Size {
                 instances: if short { 50 } else { *instances },

@@ -59,16 +59,19 @@ pub async fn run(folder: &Path, rounds: u32) -> Result<String> {
         "site",
         &json!({ "steps": steps, "total": total, "own": own }),
     )?;
-    let share = Series(own.over(&total).0.iter().map(|share| share * 100.0).collect());
+    let share = Series(
+        own.over(&total)
+            .0
+            .iter()
+            .map(|share| share * 100.0)
+            .collect(),
+    );
     let mut rows: Vec<Vec<String>> = STEPS
         .iter()
         .zip(&steps)
         .map(|((_, what), series)| vec![(*what).to_owned(), series.show(1)])
         .collect();
-    rows.push(vec![
-        "ordered → Ready (≤ 30)".to_owned(),
-        total.show(1),
-    ]);
+    rows.push(vec!["ordered → Ready (≤ 30)".to_owned(), total.show(1)]);
     rows.push(vec![
         "of it the operator at work, waiting for the API server included".to_owned(),
         format!("{}, {} %", own.show(2), share.show(1)),
@@ -125,8 +128,12 @@ async fn order(client: &Client, round: u32) -> Result<Site> {
         took
     });
     let policy = json!({ "spec": { "deletionPolicy": "Delete" } });
-    api.patch(&name, &kube::api::PatchParams::default(), &Patch::Merge(policy))
-        .await?;
+    api.patch(
+        &name,
+        &kube::api::PatchParams::default(),
+        &Patch::Merge(policy),
+    )
+    .await?;
     api.delete(&name, &DeleteParams::default()).await?;
     let end = Instant::now() + PATIENCE;
     let pods: Api<Pod> = Api::namespaced(client.clone(), ORGANIZATION);
@@ -173,7 +180,9 @@ async fn work(client: &Client) -> Result<f64> {
             "/api/v1/namespaces/tutti-system/pods/{}:8081/proxy/metrics",
             pod.name_any()
         );
-        let text = client.request_text(Request::get(path).body(Vec::new())?).await?;
+        let text = client
+            .request_text(Request::get(path).body(Vec::new())?)
+            .await?;
         seconds += text
             .lines()
             .filter(|line| {

@@ -6,22 +6,27 @@
 
 mod app;
 mod browser;
+mod guest;
 mod organization;
 mod site;
+mod visitors;
 mod wait;
 mod wordpress;
 
 pub use app::{App, PAGE};
 pub use browser::Browser;
+pub use guest::{Address, Guest, reached};
 pub use organization::{Organization, describe, ready};
 pub use site::{Answer, Site};
+pub use visitors::Visitors;
 pub use wait::{until, within};
-pub use wordpress::{Editor, PICTURE};
+pub use wordpress::{Editor, PICTURE, look_at_the_post};
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use lab::Lab;
 use tokio::{
     process::Command,
@@ -103,6 +108,17 @@ impl Story {
         Api::namespaced(self.client.clone(), PLATFORM)
     }
 
+    /// The pods of the operator or the gateway, those that are going away too.
+    pub async fn platform_pods(&self, name: &str) -> Result<Vec<Pod>> {
+        let selector = ListParams::default().labels(&format!("app.kubernetes.io/name={name}"));
+        Ok(self.platform::<Pod>().list(&selector).await?.items)
+    }
+
+    /// Runs bash in a pod and returns what it prints.
+    pub async fn bash(&self, pod: &Pod, script: &str) -> Result<String> {
+        bash(&self.lab, pod, script).await
+    }
+
     /// Visitors of a site.
     pub fn site(&self, url: &str) -> Result<Site> {
         Site::new(&self.lab, url)
@@ -131,6 +147,32 @@ pub async fn kubectl(lab: &Lab, arguments: &[&str]) -> Result<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs bash in a pod and returns what it prints.
+pub async fn bash(lab: &Lab, pod: &Pod, script: &str) -> Result<String> {
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let arguments = ["exec", "-n", &namespace, &name, "--", "bash", "-c", script];
+    kubectl(lab, &arguments).await
+}
+
+/// Whether a pod says of itself that it is Ready.
+#[must_use]
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// How often the containers of a pod were started again.
+#[must_use]
+pub fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.container_statuses.as_ref());
+    let statuses = statuses.into_iter().flatten();
+    statuses.map(|status| status.restart_count).sum()
 }
 
 /// Where pictures of failures go.

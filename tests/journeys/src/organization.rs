@@ -1,6 +1,8 @@
 //! An organization of a story's own, with what is ordered in it. It goes when the story ends,
 //! however it ends; `JOURNEYS_KEEP=1` keeps that of a story that failed.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 use crds::{AppInstance, condition, labels};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret};
@@ -11,7 +13,7 @@ use kube::{
 use lab::Lab;
 use serde_json::{Value, json};
 
-use crate::{Story, kubectl, wait::within};
+use crate::{Story, is_ready, took, wait::within};
 
 /// How long an order may take until it answers.
 const READY_SECONDS: u64 = 240;
@@ -182,9 +184,27 @@ impl Organization {
 
     /// Runs bash in a pod and returns what it prints.
     pub async fn bash(&self, pod: &Pod, script: &str) -> Result<String> {
-        let name = pod.name_any();
-        let arguments = ["exec", "-n", &self.name, &name, "--", "bash", "-c", script];
-        kubectl(&self.lab, &arguments).await
+        crate::bash(&self.lab, pod, script).await
+    }
+
+    /// Deletes the pod of a component and waits for another one that is Ready, and until the
+    /// instance is, too.
+    pub async fn replace_pod(&self, instance: &str, component: &str) -> Result<()> {
+        let old = self.pod(instance, component).await?;
+        let pods = self.objects::<Pod>();
+        pods.delete(&old.name_any(), &DeleteParams::default())
+            .await?;
+        let start = Instant::now();
+        within(120, &format!("another {component} pod answers"), || async {
+            let new = self.pod(instance, component).await?;
+            ensure!(new.uid() != old.uid(), "the old one is still there");
+            ensure!(is_ready(&new), "{:?}", new.status);
+            Ok(())
+        })
+        .await?;
+        self.ready(instance).await?;
+        took(&format!("{component} pod deleted, Ready again"), start);
+        Ok(())
     }
 
     /// Names of the volumes that an instance has or left behind.

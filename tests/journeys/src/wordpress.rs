@@ -5,7 +5,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::{Method, StatusCode, header::SET_COOKIE};
 use serde_json::Value;
 
-use crate::Site;
+use crate::{Browser, Site};
 
 /// A PNG of 64 by 48 pixels.
 pub const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAwCAIAAAAuKetIAAAAQ0lEQVR42u3PQQkAAAgEsKtiSNNY1gp+hcEKLNXzWgQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQErha0+EzTKPtESwAAAABJRU5ErkJggg==";
@@ -96,4 +96,26 @@ impl Editor {
             .with_context(|| format!("{link} is not under {}", self.site.url))?
             .to_owned())
     }
+
+    /// Writes a post that is to be published at a time (UTC, as in 2026-01-31T12:00:00); returns
+    /// its number.
+    pub async fn schedule_post(&self, title: &str, text: &str, date: &str) -> Result<u64> {
+        let post = serde_json::json!({
+            "title": title, "content": text, "status": "future", "date_gmt": date,
+        });
+        let post = self.rest("posts", "application/json", "post", post.to_string().into());
+        let post = post.await?;
+        ensure!(post["status"] == "future", "it is not scheduled: {post}");
+        post["id"].as_u64().context("the post has no number")
+    }
+}
+
+/// Opens a post and finds its text and its picture.
+pub async fn look_at_the_post(browser: &Browser, link: &str, text: &str) -> Result<()> {
+    browser.open(link).await?;
+    let shown = browser.run("return document.body.innerText").await?;
+    ensure!(shown.as_str().unwrap_or_default().contains(text), "{shown}");
+    let width = "document.querySelector('#dot, .entry-content img').naturalWidth === 64";
+    let picture = browser.until(20, width).await;
+    picture.context("the picture is not shown")
 }

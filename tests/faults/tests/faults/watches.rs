@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use faults::{
     incarnation::Manner,
     mischief::Mischief,
-    run::{self, Life, Progress},
+    run::{Life, Progress},
     stage::{self, Stage},
     stories::Story,
     watches::Fog,
@@ -41,7 +41,7 @@ async fn in_fog(stage: &'static Stage, fog: Fog, rest: Duration) -> Result<()> {
             .await?
             .patiently(rest, Duration::from_secs(120));
         for story in chain {
-            let outcome = life.tell(*story, Mischief::Calm).await?;
+            life.tell(*story, Mischief::Calm).await?;
             life.come_to_end(*story)
                 .await
                 .with_context(|| format!("{story:?}, {manner:?}"))?;

@@ -127,7 +127,7 @@ fn an_outage_during_a_deletion_only_delays_it() {
                 Story::Destroy | Story::Scale => Mischief::Outage(Duration::from_secs(3)),
                 _ => Mischief::Calm,
             };
-            let outcome = life.tell(story, mischief).await?;
+            life.tell(story, mischief).await?;
             life.come_to_end(story).await?;
         }
         Ok(())

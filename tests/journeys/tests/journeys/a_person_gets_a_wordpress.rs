@@ -4,9 +4,7 @@
 use std::{io::Write as _, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use journeys::{Browser, Organization, Story, took};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, api::DeleteParams};
+use journeys::{Browser, Organization, Story, look_at_the_post, took};
 use serde_json::json;
 
 const TEXT: &str = "Written by somebody who ordered a site a minute ago.";
@@ -42,16 +40,16 @@ async fn in_the_browser(
 
     sign_in(browser, url, password).await?;
     let post = write_a_post_with_a_picture(browser, url).await?;
-    look_at_the_post(browser, &post).await?;
+    look_at_the_post(browser, &post, TEXT).await?;
 
     install_a_plugin(browser, url).await?;
     browser.open(url).await?;
     let says_hello = browser.source().await?.contains("the plugin says hello");
     ensure!(says_hello, "the plugin was activated and does nothing");
 
-    kill(organization, "blog", "database").await?;
-    kill(organization, "blog", "web").await?;
-    look_at_the_post(browser, &post).await?;
+    organization.replace_pod("blog", "database").await?;
+    organization.replace_pod("blog", "web").await?;
+    look_at_the_post(browser, &post, TEXT).await?;
     browser.open(url).await?;
     let says_hello = browser.source().await?.contains("the plugin says hello");
     ensure!(says_hello, "the plugin went with the pod");
@@ -105,19 +103,6 @@ async fn write_a_post_with_a_picture(browser: &Browser, url: &str) -> Result<Str
     Ok(link.to_owned())
 }
 
-async fn look_at_the_post(browser: &Browser, link: &str) -> Result<()> {
-    browser.open(link).await?;
-    let text = browser.run("return document.body.innerText").await?;
-    ensure!(text.as_str().unwrap_or_default().contains(TEXT), "{text}");
-    browser
-        .until(
-            20,
-            "document.querySelector('#dot, .entry-content img').naturalWidth === 64",
-        )
-        .await
-        .context("the picture is not shown")
-}
-
 async fn install_a_plugin(browser: &Browser, url: &str) -> Result<()> {
     let plugin = "<?php\n/* Plugin Name: Hello from a journey */\n\
         add_action('wp_footer', function () { echo '<!-- the plugin says hello -->'; });\n";
@@ -141,28 +126,5 @@ async fn install_a_plugin(browser: &Browser, url: &str) -> Result<()> {
         source.contains("Hello from a journey"),
         "the plugin is not listed"
     );
-    Ok(())
-}
-
-/// Deletes the pod of a component and waits for another one that is Ready.
-async fn kill(organization: &Organization, instance: &str, component: &str) -> Result<()> {
-    let old = organization.pod(instance, component).await?;
-    let pods = organization.objects::<Pod>();
-    pods.delete(&old.name_any(), &DeleteParams::default())
-        .await?;
-    let start = Instant::now();
-    journeys::within(120, &format!("another {component} pod answers"), || async {
-        let new = organization.pod(instance, component).await?;
-        ensure!(new.uid() != old.uid(), "the old one is still there");
-        let conditions = new.status.and_then(|s| s.conditions).unwrap_or_default();
-        let is_ready = conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True");
-        ensure!(is_ready, "{conditions:?}");
-        Ok(())
-    })
-    .await?;
-    organization.ready(instance).await?;
-    took(&format!("{component} killed, Ready again"), start);
     Ok(())
 }

@@ -4,9 +4,8 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use journeys::{App, PAGE, Story, took};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, api::ListParams};
+use journeys::{App, PAGE, Story, restarts, took};
+use kube::ResourceExt;
 use serde_json::json;
 
 #[tokio::test]
@@ -78,23 +77,8 @@ async fn an_app_is_added_while_everything_runs() -> Result<()> {
 
 /// Every pod of the operator, and how often it was restarted.
 async fn operators(story: &Story) -> Result<Vec<(Option<String>, i32)>> {
-    let parameters = ListParams::default().labels("app.kubernetes.io/name=operator");
-    let pods = story.platform::<Pod>().list(&parameters).await?;
-    let mut operators: Vec<_> = pods
-        .iter()
-        .map(|pod| {
-            let statuses = pod
-                .status
-                .as_ref()
-                .and_then(|s| s.container_statuses.as_ref());
-            let restarts = statuses
-                .into_iter()
-                .flatten()
-                .map(|s| s.restart_count)
-                .sum();
-            (pod.uid(), restarts)
-        })
-        .collect();
+    let pods = story.platform_pods("operator").await?;
+    let mut operators: Vec<_> = pods.iter().map(|pod| (pod.uid(), restarts(pod))).collect();
     operators.sort();
     Ok(operators)
 }

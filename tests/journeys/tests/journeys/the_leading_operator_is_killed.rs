@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use journeys::{App, Story, took};
+use journeys::{App, Story, is_ready, took};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
-use kube::api::{DeleteParams, ListParams};
+use kube::api::DeleteParams;
 use serde_json::json;
 
 #[tokio::test]
@@ -45,18 +45,10 @@ async fn holder(story: &Story) -> Result<String> {
 }
 
 async fn two_operators_are_ready(story: &Story) -> Result<()> {
-    let parameters = ListParams::default().labels("app.kubernetes.io/name=operator");
     journeys::within(90, "two operators are ready", || async {
-        let pods = story.platform::<Pod>().list(&parameters).await?;
-        let is_ready = |pod: &&Pod| {
-            let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-            pod.metadata.deletion_timestamp.is_none()
-                && conditions
-                    .into_iter()
-                    .flatten()
-                    .any(|c| c.type_ == "Ready" && c.status == "True")
-        };
-        let ready = pods.iter().filter(is_ready).count();
+        let pods = story.platform_pods("operator").await?;
+        let stays = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod);
+        let ready = pods.iter().filter(stays).count();
         ensure!(ready == 2, "{ready} are");
         Ok(())
     })

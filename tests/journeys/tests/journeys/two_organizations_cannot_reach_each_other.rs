@@ -1,16 +1,19 @@
-//! Two customers on one cluster, and what a program inside one's pods can reach: its own database,
-//! and nothing of the other's, of the platform or of the node. Every address is first seen to
-//! listen, so that a refusal is the network's.
+//! Two customers on one cluster, and what programs inside one's pods can reach: their own
+//! database, and nothing of the other's, of the platform or of the node. Each address is first
+//! reached from a place that may reach it, so that a refusal is the network's.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use anyhow::{Context, Result, ensure};
-use journeys::{Organization, PLATFORM, Story};
+use journeys::{Address, Guest, Organization, PLATFORM, Story, reached, within};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, ResourceExt};
+use tokio::process::Command;
 
-/// How long a connection is waited for; what is dropped never answers.
-const PATIENCE: u64 = 3;
+type Addresses = BTreeMap<&'static str, Address>;
 
 #[tokio::test]
 async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
@@ -20,76 +23,77 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
         organization.order_wordpress("site").await?;
     }
     let (site, _) = tokio::try_join!(one.ready("site"), other.ready("site"))?;
-
-    let inside = one.pod("site", "web").await?;
-    let own_database = cluster_ip(&one, "site-database").await?;
-    ensure!(
-        connects(&one, &inside, &own_database, 3306).await?,
-        "the app does not reach its own database: nothing that follows would prove anything"
+    let (job, others_job) = tokio::try_join!(one.guest("site-cron"), other.guest("site-cron"))?;
+    let (web, database) = (
+        one.pod("site", "web").await?,
+        one.pod("site", "database").await?,
     );
+    let (others_web, others_database) = (
+        other.pod("site", "web").await?,
+        other.pod("site", "database").await?,
+    );
+    let free = Guest::unfenced(&story, &image(&others_web)?).await?;
 
-    let node = story.lab.node_address.to_string();
-    let gateway = pod_of(&story, "gateway").await?;
-    let operator = pod_of(&story, "operator").await?;
-    let forbidden: BTreeMap<&str, (String, u16)> = BTreeMap::from([
-        (
-            "the other's web pod",
-            (address(&other.pod("site", "web").await?)?, 8080),
-        ),
-        (
-            "the other's web Service",
-            (cluster_ip(&other, "site").await?, 80),
-        ),
-        (
-            "the other's database pod",
-            (address(&other.pod("site", "database").await?)?, 3306),
-        ),
+    // Each first from where it may be reached.
+    let webs = Addresses::from([
+        ("the other's web pod", (ip(&others_web)?, 8080)),
+        ("the other's web Service", service(&other, "site").await?),
+    ]);
+    all_are_reached(&story, &others_job, &webs).await?;
+    let databases = Addresses::from([
+        ("the other's database pod", (ip(&others_database)?, 3306)),
         (
             "the other's database Service",
-            (cluster_ip(&other, "site-database").await?, 3306),
+            service(&other, "site-database").await?,
         ),
+    ]);
+    all_are_reached(&story, &others_web, &databases).await?;
+    let node = story.lab.node_address;
+    let doors = Addresses::from([
         (
             "the API server",
-            (platform_ip(&story, "default", "kubernetes").await?, 443),
+            cluster_service(&story, "default", "kubernetes").await?,
         ),
-        ("the gateway's admin port", (address(&gateway)?, 8081)),
-        (
-            "the gateway's admin Service",
-            (platform_ip(&story, PLATFORM, "gateway-admin").await?, 8081),
-        ),
-        ("the operator's admin port", (address(&operator)?, 8081)),
-        ("the node's kubelet", (node.clone(), 10250)),
+        ("the node's kubelet", (node, 10250)),
         ("the node's way to the gateway", (node, 30443)),
     ]);
-    // What this machine reaches really listens: pods and node by themselves. A Service's address
-    // leads to pods that are in this list, or to the API server that we have asked already.
-    for name in [
-        "the other's web pod",
-        "the other's database pod",
-        "the gateway's admin port",
-        "the node's kubelet",
-        "the node's way to the gateway",
-    ] {
-        listens_or_is_fenced(name, &forbidden[name]).await?;
-    }
-    let mut reached = Vec::new();
-    for (name, (ip, port)) in &forbidden {
-        if connects(&one, &inside, ip, *port).await? {
-            reached.push(format!("{name} ({ip}:{port})"));
-        }
-    }
-    ensure!(
-        reached.is_empty(),
-        "from {}'s web pod one reaches {reached:?}",
-        one.name
-    );
+    all_are_reached(&story, &free.pod, &doors).await?;
+    let admin = Addresses::from([
+        (
+            "the gateway's admin port",
+            (ip(&on_first_node(&story, "gateway").await?)?, 8081),
+        ),
+        (
+            "the gateway's admin Service",
+            cluster_service(&story, PLATFORM, "gateway-admin").await?,
+        ),
+        (
+            "the operator's admin port",
+            (ip(&on_first_node(&story, "operator").await?)?, 8081),
+        ),
+        (
+            "the operator's admin Service",
+            cluster_service(&story, PLATFORM, "operator").await?,
+        ),
+    ]);
+    all_are_reached_from_the_node(&story, &admin).await?;
+    let own_web = Addresses::from([("its own web pod", (ip(&web)?, 8080))]);
+    all_are_reached(&story, &job, &own_web).await?;
+    let own_database = Addresses::from([("its own database pod", (ip(&database)?, 3306))]);
+    all_are_reached(&story, &web, &own_database).await?;
 
-    let database = one.pod("site", "database").await?;
-    let web = address(&inside)?;
-    ensure!(
-        !connects(&one, &database, &web, 8080).await?,
-        "a database has no business with the app's port"
-    );
+    // Then from where it may not.
+    let forbidden: Addresses = [webs, databases, doors, admin]
+        .into_iter()
+        .flatten()
+        .collect();
+    for pod in [&web, &job, &database] {
+        none_is_reached(&story, pod, &forbidden).await?;
+    }
+    // A database has no business with the app's port, nor has somebody without papers.
+    none_is_reached(&story, &database, &own_web).await?;
+    none_is_reached(&story, &free.pod, &own_web).await?;
+    none_is_reached(&story, &free.pod, &own_database).await?;
 
     let url = site.status.and_then(|s| s.url).context("no status.url")?;
     let answer = story.site(&url)?.page("/").await?;
@@ -101,64 +105,103 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
     Ok(())
 }
 
-/// Whether a program inside the pod gets a connection.
-async fn connects(organization: &Organization, pod: &Pod, ip: &str, port: u16) -> Result<bool> {
-    let script = format!(
-        "if timeout {PATIENCE} bash -c 'exec 3<>/dev/tcp/{ip}/{port}' 2>/dev/null; \
-         then echo open; else echo closed; fi"
-    );
-    let answer = organization.bash(pod, &script).await?;
-    match answer.trim() {
-        "open" => Ok(true),
-        "closed" => Ok(false),
-        other => anyhow::bail!("{other:?} from {ip}:{port}"),
-    }
+/// Rules of a pod that has just started take a moment.
+async fn all_are_reached(story: &Story, from: &Pod, addresses: &Addresses) -> Result<()> {
+    let what = format!("{} reaches what it may", called(from));
+    within(30, &what, || async {
+        let found = reached(addresses, |script| async move {
+            story.bash(from, &script).await
+        });
+        all(addresses, &found.await?)
+    })
+    .await
 }
 
-/// The node itself must reach its pods (probes come from there), and so does this machine where
-/// the lab's network leads to them; a machine that has no way says nothing about who listens.
-async fn listens_or_is_fenced(name: &str, (ip, port): &(String, u16)) -> Result<()> {
-    let address: SocketAddr = format!("{ip}:{port}").parse()?;
-    let attempt = tokio::net::TcpStream::connect(address);
-    match tokio::time::timeout(Duration::from_secs(PATIENCE), attempt).await {
-        Ok(Ok(_)) => println!("{name} listens at {address}"),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            anyhow::bail!("{name} does not listen at {address}: {error}")
-        }
-        outcome => println!("{name} at {address} cannot be asked from this machine: {outcome:?}"),
+/// Nobody but the kubelet, which probes from there, may reach the admin ports.
+async fn all_are_reached_from_the_node(story: &Story, addresses: &Addresses) -> Result<()> {
+    let supervisor = story.lab.supervisor.to_string();
+    within(30, "the node reaches its own pods", || async {
+        let found = reached(addresses, |script| async {
+            let output = Command::new("nsenter")
+                .args(["--target", &supervisor, "--net", "bash", "-c"])
+                .arg(script)
+                .output()
+                .await?;
+            let error = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "nsenter: {error}");
+            Ok(String::from_utf8(output.stdout)?)
+        });
+        all(addresses, &found.await?)
+    })
+    .await
+}
+
+fn all(addresses: &Addresses, found: &BTreeSet<&str>) -> Result<()> {
+    let mut missed = addresses.iter().filter(|(name, _)| !found.contains(*name));
+    if let Some((name, (ip, port))) = missed.next() {
+        anyhow::bail!("{name} is not reached at {ip}:{port}");
     }
     Ok(())
 }
 
-fn address(pod: &Pod) -> Result<String> {
+async fn none_is_reached(story: &Story, from: &Pod, addresses: &Addresses) -> Result<()> {
+    let found = reached(addresses, |script| async move {
+        story.bash(from, &script).await
+    });
+    let found = found.await?;
+    ensure!(found.is_empty(), "{} reaches {found:?}", called(from));
+    Ok(())
+}
+
+fn called(pod: &Pod) -> String {
+    format!(
+        "pod {}/{}",
+        pod.namespace().unwrap_or_default(),
+        pod.name_any()
+    )
+}
+
+fn image(pod: &Pod) -> Result<String> {
+    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+    let image = container.and_then(|container| container.image.clone());
+    image.with_context(|| format!("{} has no image", called(pod)))
+}
+
+fn ip(pod: &Pod) -> Result<Ipv4Addr> {
     let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-    ip.with_context(|| format!("pod {} has no address", pod.name_any()))
+    let ip = ip.with_context(|| format!("{} has no address", called(pod)))?;
+    Ok(ip.parse()?)
 }
 
-async fn cluster_ip(organization: &Organization, name: &str) -> Result<String> {
-    let service = organization.objects::<Service>().get(name).await?;
-    let headless = |ip: &String| ip == "None";
-    match service.spec.and_then(|spec| spec.cluster_ip) {
-        Some(ip) if !headless(&ip) => Ok(ip),
-        // A Service without an address of its own leads straight to its pods.
-        _ => {
-            let instance = name.trim_end_matches("-database");
-            address(&organization.pod(instance, "database").await?)
-        }
-    }
+async fn service(organization: &Organization, name: &str) -> Result<Address> {
+    address(organization.objects(), name).await
 }
 
-async fn platform_ip(story: &Story, namespace: &str, name: &str) -> Result<String> {
-    let services: Api<Service> = Api::namespaced(story.client.clone(), namespace);
+async fn cluster_service(story: &Story, namespace: &str, name: &str) -> Result<Address> {
+    address(Api::namespaced(story.client.clone(), namespace), name).await
+}
+
+/// The address of a Service and its first port.
+async fn address(services: Api<Service>, name: &str) -> Result<Address> {
     let spec = services.get(name).await?.spec.unwrap_or_default();
-    spec.cluster_ip
-        .with_context(|| format!("{name} has no address"))
+    let ip = spec.cluster_ip.unwrap_or_default();
+    let port = spec.ports.unwrap_or_default().first().map(|port| port.port);
+    let port = port.with_context(|| format!("{name} has no port"))?;
+    let ip = ip
+        .parse()
+        .with_context(|| format!("{name} has no address of its own, but {ip:?}"))?;
+    Ok((ip, u16::try_from(port)?))
 }
 
-async fn pod_of(story: &Story, name: &str) -> Result<Pod> {
-    let selector = ListParams::default().labels(&format!("app.kubernetes.io/name={name}"));
-    let pods = story.platform::<Pod>().list(&selector).await?.items;
+/// A pod of the platform on the node that we look out of.
+async fn on_first_node(story: &Story, name: &str) -> Result<Pod> {
+    let node = story.lab.node_address.to_string();
+    let is_there = |pod: &Pod| {
+        let host = pod.status.as_ref().and_then(|s| s.host_ip.as_deref());
+        pod.metadata.deletion_timestamp.is_none() && host == Some(&node)
+    };
+    let pods = story.platform_pods(name).await?;
     pods.into_iter()
-        .next()
-        .with_context(|| format!("no {name} runs"))
+        .find(is_there)
+        .with_context(|| format!("no {name} runs at {node}"))
 }
