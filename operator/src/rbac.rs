@@ -162,7 +162,7 @@ const CLUSTER: &[Line] = &[
 const NAMESPACE: &[Line] = &[(
     "coordination.k8s.io",
     &["leases"],
-    &["get", "create", "patch", "watch", "list"],
+    &["get", "create", "patch"],
     "which replica leads",
 )];
 

@@ -253,7 +253,9 @@ fn rights_in(log: &std::path::Path, pods: &str) -> Result<(BTreeSet<Right>, BTre
             None => text(&reference["resource"]),
         };
         let pod = &event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0];
-        if !pod.as_str().is_some_and(|pod| pod.starts_with(pods)) {
+        let is_of_this_version = pod.as_str().is_some_and(|pod| pod.starts_with(pods));
+        // The lease is made once in the life of a cluster, by whichever version came first.
+        if !is_of_this_version && reference["resource"] != "leases" {
             continue;
         }
         let right = |verb: &str| {
