@@ -310,7 +310,7 @@ async fn a_definition_that_says_little_gets_the_defaults() {
     );
     assert_eq!(
         spec["health"],
-        json!({ "path": "/", "status": 200, "startupSeconds": 120 })
+        json!({ "path": "/", "startupSeconds": 120 })
     );
     assert_eq!(spec["port"], json!({ "number": 8080, "protocol": "http" }));
     assert_eq!(spec["sso"], json!({ "protocol": "none" }));
