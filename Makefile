@@ -66,7 +66,7 @@ test: lab ## Every test, the quick ones first; starts the lab when it is needed
 	@echo "make test: every test passed"
 
 test-long: test ## Also the tests that take long
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --no-fail-fast -- --ignored
+	lines=$$($(LAB) env) && eval "$$lines" && cargo test --package faults --package journeys --no-fail-fast -- --ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts
 	cargo fmt --all --check

@@ -29,6 +29,7 @@ const OPERATOR: &str = "system:serviceaccount:tutti-system:operator";
 type Right = (String, String, String);
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "does not yet play what makes events be listed: make test-long"]
 async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()> {
     let story = Story::begin("rights").await?;
     play_what_others_leave_out(&story).await?;
