@@ -18,7 +18,7 @@ use plan::{Observed, context::PodSeen, names};
 use regex::Regex;
 
 use super::Instances;
-use crate::cache::InstanceKey;
+use crate::cache::{InstanceKey, Kind};
 
 /// How long what was found out holds.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -33,12 +33,13 @@ type LastLine = (i32, Option<String>);
 /// What was found out, and when.
 #[derive(Default)]
 pub struct Troubles {
-    logs: Mutex<HashMap<(InstanceKey, String), LastLine>>,
+    /// By pod: an instance that is well has none, and costs its passes nothing.
+    logs: Mutex<HashMap<InstanceKey, HashMap<String, LastLine>>>,
     podless: Mutex<HashMap<InstanceKey, Podless>>,
 }
 
 /// Kind and name of what makes a pod.
-type Owner = (&'static str, String);
+type Owner = (Kind, String);
 
 struct Podless {
     owner: Owner,
@@ -94,7 +95,13 @@ impl Troubles {
     /// Forgets the logs of this instance's pods that are gone.
     fn forget_pods_but(&self, key: &InstanceKey, pods: &[PodSeen]) {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.retain(|(home, name), _| home != key || pods.iter().any(|pod| pod.name == *name));
+        let Some(own) = logs.get_mut(key) else {
+            return;
+        };
+        own.retain(|name, _| pods.iter().any(|pod| pod.name == *name));
+        if own.is_empty() {
+            logs.remove(key);
+        }
     }
 
     async fn last_line(
@@ -103,10 +110,9 @@ impl Troubles {
         key: &InstanceKey,
         pod: &PodSeen,
     ) -> Option<String> {
-        let slot = (key.clone(), pod.name.clone());
         {
             let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((restarts, line)) = logs.get(&slot)
+            if let Some((restarts, line)) = logs.get(key).and_then(|own| own.get(&pod.name))
                 && *restarts == pod.restarts
             {
                 return line.clone();
@@ -132,7 +138,9 @@ impl Troubles {
             .find(|line| !line.trim().is_empty())
             .map(presentable);
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.insert(slot, (pod.restarts, line.clone()));
+        logs.entry(key.clone())
+            .or_default()
+            .insert(pod.name.clone(), (pod.restarts, line.clone()));
         line
     }
 
@@ -148,15 +156,13 @@ impl Troubles {
             podless.remove(key);
             return;
         };
-        if let Some(failure) = self.why_podless(operator, key, &owner).await {
-            match observed.jobs.get_mut(&owner.1) {
-                Some(job) if owner.0 == "Job" => job.podless = Some(failure),
-                _ => {
-                    if let Some(database) = &mut observed.database {
-                        database.failure = Some(failure);
-                    }
-                }
+        let failure = self.why_podless(operator, key, &owner).await;
+        if owner.0 == Kind::Job {
+            if let Some(job) = observed.jobs.get_mut(&owner.1) {
+                job.podless = failure;
             }
+        } else if let Some(database) = &mut observed.database {
+            database.failure = failure;
         }
     }
 
@@ -186,7 +192,7 @@ impl Troubles {
         let api: Api<Event> = Api::namespaced(operator.client.clone(), &key.namespace);
         let (kind, name) = owner;
         let fields =
-            format!("involvedObject.kind={kind},involvedObject.name={name},reason=FailedCreate");
+            format!("involvedObject.kind={kind:?},involvedObject.name={name},reason=FailedCreate");
         let found = match api.list(&ListParams::default().fields(&fields)).await {
             Ok(events) => events
                 .items
@@ -212,14 +218,14 @@ fn without_pod(key: &InstanceKey, observed: &Observed) -> Option<Owner> {
         && database.wished > 0
         && database.replicas == 0
     {
-        return Some(("StatefulSet", names::database(&key.name)));
+        return Some((Kind::StatefulSet, names::database(&key.name)));
     }
     let (name, _) = observed.jobs.iter().find(|(name, job)| {
         !job.succeeded
             && job.failed.is_none()
             && !observed.pods.iter().any(|pod| pod.is_of_job(name))
     })?;
-    Some(("Job", name.clone()))
+    Some((Kind::Job, name.clone()))
 }
 
 /// A value that is called a secret: quoted, or up to the next blank.
@@ -231,14 +237,16 @@ const URL_PASSWORD: &str = r"(://[^\s/:@]+:)[^\s/@]+@";
 
 /// A log line as it may stand in a status: short, printable, and without what looks like a secret.
 fn presentable(line: &str) -> String {
-    static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-        [NAMED_SECRET, AUTHORIZATION, URL_PASSWORD]
-            .iter()
-            .filter_map(|pattern| Regex::new(pattern).ok())
-            .collect()
+    static SECRETS: LazyLock<Option<Vec<Regex>>> = LazyLock::new(|| {
+        let patterns = [NAMED_SECRET, AUTHORIZATION, URL_PASSWORD];
+        patterns.iter().map(|it| Regex::new(it).ok()).collect()
     });
+    // Rather no line than one in which nobody looked for secrets.
+    let Some(secrets) = SECRETS.as_ref() else {
+        return String::new();
+    };
     let mut line: String = line.trim().chars().filter(|c| !c.is_control()).collect();
-    for secret in SECRETS.iter() {
+    for secret in secrets {
         line = secret.replace_all(&line, "${1}***").into_owned();
     }
     match line.char_indices().nth(LONGEST_LINE) {

@@ -46,6 +46,15 @@ pub enum State {
 }
 
 impl Finding {
+    /// The status of a condition that is true when all is well.
+    fn status(&self) -> &'static str {
+        if self.state == State::Well {
+            "True"
+        } else {
+            "False"
+        }
+    }
+
     fn well(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             state: State::Well,
@@ -165,8 +174,7 @@ pub fn report(
 /// What was said of the parts: what runs is left as it is while a wish cannot be granted, and these
 /// speak of an older generation. Of what answers no more they say so.
 fn parts_before(instance: &AppInstance, observed: &Observed, now: Timestamp) -> Vec<Condition> {
-    let before = instance.status.as_ref().map(|s| s.conditions.as_slice());
-    let before = before.unwrap_or_default();
+    let before = said_before(instance);
     let answers = |part: &str| match part {
         condition::DATABASE_READY => observed.database.as_ref().is_some_and(|d| d.ready > 0),
         condition::WORKLOAD_READY => observed.workload.as_ref().is_some_and(|w| w.ready > 0),
@@ -361,40 +369,34 @@ fn conditions(
 }
 
 fn condition(instance: &AppInstance, type_: &str, finding: &Finding, now: Timestamp) -> Condition {
-    let previous = instance
-        .status
-        .as_ref()
-        .map(|s| s.conditions.as_slice())
-        .unwrap_or_default();
-    let status = if finding.state == State::Well {
-        "True"
-    } else {
-        "False"
-    };
+    let generation = instance.metadata.generation;
+    let status = finding.status();
     make(
-        previous,
+        said_before(instance),
         type_,
         status,
         finding,
-        instance.metadata.generation,
+        generation,
         now,
     )
 }
 
 fn truth(instance: &AppInstance, type_: &str, finding: &Finding, now: Timestamp) -> Condition {
-    let previous = instance
-        .status
-        .as_ref()
-        .map(|s| s.conditions.as_slice())
-        .unwrap_or_default();
+    let generation = instance.metadata.generation;
     make(
-        previous,
+        said_before(instance),
         type_,
         "True",
         finding,
-        instance.metadata.generation,
+        generation,
         now,
     )
+}
+
+/// The conditions that the instance has now.
+fn said_before(instance: &AppInstance) -> &[Condition] {
+    let status = instance.status.as_ref();
+    status.map(|s| s.conditions.as_slice()).unwrap_or_default()
 }
 
 /// `Ready`, with `Reconciling` or `Stalled` beside it where that is so, for an object that has no
@@ -433,14 +435,7 @@ pub fn route(known: &[Condition], backend: &Finding, now: Timestamp) -> [Conditi
         Some(accepted) if accepted.status != "True" => routes::taken(accepted),
         Some(_) => backend.clone(),
     };
-    let make = |type_, finding: &Finding| {
-        let status = if finding.state == State::Well {
-            "True"
-        } else {
-            "False"
-        };
-        make(known, type_, status, finding, None, now)
-    };
+    let make = |type_, finding: &Finding| make(known, type_, finding.status(), finding, None, now);
     [
         make(condition::READY, &ready),
         make(condition::BACKEND_READY, backend),
