@@ -37,6 +37,8 @@ case ${1:-serve} in
     # The server starts at once and its health is false until the database answers; this only tells why in the log.
     php /usr/share/app/wait.php 86400 &
     rm -f /run/apache2/apache2.pid
+    # Seconds: a visitor of a site without a database is told so soon.
+    export PGCONNECT_TIMEOUT=3
     APACHE_WORKERS=${APACHE_WORKERS:-$(workers)}
     export APACHE_WORKERS
     exec apache2 -D FOREGROUND

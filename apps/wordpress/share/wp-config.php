@@ -40,6 +40,10 @@ define( 'DISABLE_WP_CRON', true );
 define( 'WP_DEBUG', false );
 define( 'WP_DEBUG_DISPLAY', false );
 
+// A visitor of a site without a database is told so soon. What WordPress asks of others has its usual patience again
+// when the database has answered (mu-plugins/platform.php).
+ini_set( 'default_socket_timeout', '3' );
+
 if ( ! defined( 'ABSPATH' ) ) {
 	define( 'ABSPATH', '/usr/share/wordpress/' );
 }

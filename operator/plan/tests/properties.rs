@@ -347,7 +347,10 @@ fn violations(pod: &PodSpec, may_be_root: bool) -> Vec<String> {
     let context = pod.security_context.clone().unwrap_or_default();
     let seccomp = context.seccomp_profile.map(|profile| profile.type_);
     forbid(seccomp.as_deref() != Some("RuntimeDefault"), "seccomp");
-    forbid(context.sysctls.is_some(), "sysctls");
+    // Of the safe ones that `baseline` lists, those that we might want.
+    let is_safe = |name: &str| name.starts_with("net.ipv4.tcp_keepalive_");
+    let mut sysctls = context.sysctls.iter().flatten();
+    forbid(sysctls.any(|sysctl| !is_safe(&sysctl.name)), "sysctls");
     if !may_be_root {
         forbid(context.run_as_non_root != Some(true), "runAsNonRoot");
         forbid(context.run_as_user == Some(0), "runAsUser 0");

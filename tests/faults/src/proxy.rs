@@ -172,7 +172,8 @@ async fn accept(listener: TcpListener, inner: Arc<Inner>, end: CancellationToken
             accepted = listener.accept() => accepted,
             () = end.cancelled() => return,
         };
-        let Ok((tcp, _)) = accepted else { return };
+        // One that was given up before it was taken says nothing of the next one.
+        let Ok((tcp, _)) = accepted else { continue };
         let _ = tcp.set_nodelay(true);
         let (inner, end) = (inner.clone(), end.clone());
         tokio::spawn(async move {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use crds::AppDefinition;
+use crds::{AppDefinition, AppInstance, condition};
 use journeys::{PLATFORM, Story, within};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -29,7 +29,6 @@ const OPERATOR: &str = "system:serviceaccount:tutti-system:operator";
 type Right = (String, String, String);
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not yet play what makes events be listed: make test-long"]
 async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()> {
     let story = Story::begin("rights").await?;
     play_what_others_leave_out(&story).await?;
@@ -101,7 +100,13 @@ async fn play_what_others_leave_out(story: &Story) -> Result<()> {
     let poor = story.organization_with(quota).await?;
     poor.order("poor", json!({"app": app, "version": "1"}))
         .await?;
-    poor.reason("poor", 30, "QuotaExceeded").await?;
+    let says_why = |found: &AppInstance| {
+        let conditions = found.status.as_ref().map(|status| &status.conditions);
+        let database = conditions.and_then(|all| condition::find(all, condition::DATABASE_READY));
+        database.is_some_and(|database| database.reason == "QuotaExceeded")
+    };
+    poor.until("poor", 30, "DatabaseReady says QuotaExceeded", says_why)
+        .await?;
     poor.end().await?;
 
     // The engine of a definition cannot be changed: another one takes its place.

@@ -4,6 +4,9 @@
  * Description: What WordPress must know about being hosted: core comes with the image, and the internet may be out of reach.
  */
 
+// The database has answered: short patience with it was set in wp-config.php.
+ini_restore( 'default_socket_timeout' );
+
 // Plugins of this kind that a person put on the volume are loaded too; core looks in one folder only.
 foreach ( glob( WP_CONTENT_DIR . '/mu-plugins/*.php' ) ?: array() as $platform_file ) {
 	require_once $platform_file;

@@ -10,7 +10,7 @@ use k8s_openapi::{
     api::core::v1::{
         Capabilities, EmptyDirVolumeSource, EnvVar, EnvVarSource,
         PersistentVolumeClaimVolumeSource, PodSecurityContext, ResourceRequirements,
-        SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+        SeccompProfile, SecretKeySelector, SecurityContext, Sysctl, Volume, VolumeMount,
     },
     apimachinery::pkg::api::resource::Quantity,
 };
@@ -23,6 +23,22 @@ use crate::{
 /// Size of each writable folder. They are for locks and temporary files; an upload that does not
 /// fit is refused by the app, instead of filling the node's disk.
 const SCRATCH_LIMIT: &str = "1Gi";
+
+/// A peer that went without a word, such as a database whose node died, is noticed after half a
+/// minute instead of two hours: by every connection that asks for keep-alive, as the clients of both
+/// engines do. All three are safe sysctls, also for Pod Security `restricted`.
+const KEEP_ALIVE: [(&str, &str); 3] = [
+    ("net.ipv4.tcp_keepalive_time", "15"),
+    ("net.ipv4.tcp_keepalive_intvl", "5"),
+    ("net.ipv4.tcp_keepalive_probes", "3"),
+];
+
+fn sysctl(name: &str, value: &str) -> Sysctl {
+    Sysctl {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    }
+}
 
 /// Who a pod runs as.
 pub(super) struct User {
@@ -56,6 +72,7 @@ impl User {
                 type_: "RuntimeDefault".to_owned(),
                 localhost_profile: None,
             }),
+            sysctls: Some(KEEP_ALIVE.map(|(name, value)| sysctl(name, value)).into()),
             ..PodSecurityContext::default()
         }
     }

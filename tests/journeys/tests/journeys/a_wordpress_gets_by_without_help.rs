@@ -25,7 +25,6 @@ const SECRETS_OF_THE_TRADE: [&str; 5] = [
 ];
 
 #[tokio::test]
-#[ignore = "without a database a page sometimes takes longer than a visitor waits: make test-long"]
 async fn a_wordpress_gets_by_without_help() -> Result<()> {
     let story = Story::begin("alone").await?;
     let organization = story.organization().await?;
