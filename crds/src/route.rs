@@ -22,6 +22,7 @@ use crate::app_definition::Protocol;
     namespaced,
     status = "RouteStatus",
     derive = "PartialEq",
+    shortname = "rt",
     category = "tutti",
     doc = "A hostname and path, and the service that answers there. One namespace holds a hostname: the first.",
     crates(kube_core = "::kube_core", kube = "::kube_derive"),

@@ -149,13 +149,11 @@ fn every_kind_has_what_the_design_demands_of_each() {
             1,
             "{kind}: {columns:?}"
         );
-        if kind != "Route" {
-            assert!(names.short_names.is_some(), "{kind}");
-            assert!(
-                columns.contains(&"Ready") && columns.contains(&"Reason"),
-                "{columns:?}"
-            );
-        }
+        assert!(names.short_names.is_some(), "{kind}");
+        assert!(
+            columns.contains(&"Ready") && columns.contains(&"Reason"),
+            "{columns:?}"
+        );
     }
 }
 

@@ -66,6 +66,7 @@ pub async fn reconcile(
 pub fn retry(definition: Arc<AppDefinition>, failure: &Failure, _: Arc<Definitions>) -> Action {
     tracing::warn!(
         object = definition.name_any(),
+        generation = definition.metadata.generation,
         error = failure.chain(),
         "reconciliation failed"
     );

@@ -8,12 +8,11 @@ use std::{collections::BTreeSet, time::Duration};
 use crds::{
     Route,
     condition::{self, ACCEPTED, Condition, READY},
-    labels,
 };
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource as _, ResourceExt,
     api::{Patch, PatchParams},
     runtime::reflector::Store,
 };
@@ -22,8 +21,9 @@ use plan::{
     hostname::{Claim, claims},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{cache::child::instance_of, metrics::Metrics};
 
 /// Field manager of what is written here: `BackendReady` on the same list, and `Ready` of an
 /// instance's Route, belong to `instance/report.rs`.
@@ -33,20 +33,20 @@ const CONCURRENCY: usize = 16;
 /// A write that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Decides whenever a hostname was touched, until the channel closes.
+/// Decides whenever a hostname was touched, until told to end; then lets what is under way end.
 pub async fn decide(
     client: Client,
     routes: Store<Route>,
     mut touched: UnboundedReceiver<String>,
     metrics: Metrics,
+    stop: CancellationToken,
 ) {
     let mut hostnames: BTreeSet<String> = BTreeSet::new();
     loop {
         if hostnames.is_empty() {
-            match touched.recv().await {
-                Some(hostname) => hostnames.insert(hostname),
-                None => return,
-            };
+            let next = stop.run_until_cancelled(touched.recv()).await;
+            let Some(Some(hostname)) = next else { return };
+            hostnames.insert(hostname);
         }
         while let Ok(hostname) = touched.try_recv() {
             hostnames.insert(hostname);
@@ -72,13 +72,24 @@ pub async fn decide(
                 Ok(()) => metrics.wrote(),
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a hostname's claim was not written, it is tried again");
-                    hostnames.extend(contenders.iter().map(|route| route.spec.hostname.clone()));
+                    let names: BTreeSet<_> = contenders
+                        .iter()
+                        .map(|route| &route.spec.hostname)
+                        .collect();
+                    tracing::warn!(
+                        %error,
+                        hostnames = ?names,
+                        "the claim on a hostname was not written, it is tried again"
+                    );
+                    hostnames.extend(names.into_iter().cloned());
                 }
             }
         }
         if !hostnames.is_empty() {
-            tokio::time::sleep(AGAIN).await;
+            let wait = tokio::time::sleep(AGAIN);
+            if stop.run_until_cancelled(wait).await.is_none() {
+                return;
+            }
         }
     }
 }
@@ -123,7 +134,9 @@ fn write(
         .map(|s| s.conditions.as_slice())
         .unwrap_or_default();
     let generation = route.metadata.generation;
-    let types: &[&str] = if route.labels().contains_key(labels::INSTANCE) {
+    // Charts of others label their Routes with an "instance", too.
+    let is_instances = instance_of(route.meta()).is_some();
+    let types: &[&str] = if is_instances {
         &[ACCEPTED]
     } else {
         &[READY, ACCEPTED]

@@ -97,6 +97,7 @@ pub fn retry(
     let wait = operator.backoff.next(&organization.name_any());
     tracing::warn!(
         object = %ObjectRef::from_obj(organization.as_ref()),
+        generation = organization.metadata.generation,
         error = failure.chain(),
         retry_seconds = wait.as_secs_f32(),
         "reconciliation failed"

@@ -138,24 +138,33 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
         mut is_leading,
         task,
     } = leader::contend(cluster, &config.leadership).await?;
+    let led = async {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            led = is_leading.wait_for(|leading| *leading) => drop(led?),
+        }
+        wait_until_loaded(&readiness).await;
+        tracing::info!(identity = config.leadership.identity, "leading");
+        metrics.set_leading(true);
+        // Told to end, it begins nothing any more, and returns when what is under way has ended.
+        let work = lead(&client, &config, cache, queues, &metrics, stop.clone());
+        tokio::select! {
+            () = work => anyhow::Ok(()),
+            lost = is_leading.wait_for(|leading| !*leading) => {
+                lost?;
+                anyhow::bail!("the lease was lost: ending at once, another replica leads")
+            }
+        }
+    };
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(SHUTDOWN).await;
+    };
     tokio::select! {
-        () = stop.cancelled() => {}
+        led = led => led?,
         // With one watch less the cache would tell of things as they were: better to start anew.
         ended = tasks.join_next() => anyhow::bail!("a watch has ended: {ended:?}"),
-        led = async {
-            is_leading.wait_for(|leading| *leading).await?;
-            wait_until_loaded(&readiness).await;
-            tracing::info!(identity = config.leadership.identity, "leading");
-            metrics.set_leading(true);
-            let work = lead(&client, &config, cache, queues, &metrics, stop.clone());
-            tokio::select! {
-                () = work => anyhow::Ok(()),
-                lost = is_leading.wait_for(|leading| !*leading) => {
-                    lost?;
-                    anyhow::bail!("the lease was lost: ending at once, another replica leads")
-                }
-            }
-        } => led?,
+        () = patience => tracing::warn!("what was under way did not end in time"),
     }
     // Gives the lease back, so that another replica need not wait for it to run out.
     drop(is_leading);
@@ -445,12 +454,13 @@ async fn lead(
             metrics,
             stop.clone(),
         ),
-        async {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = hostnames::decide(client.clone(), cache.routes.clone(), queues.hostnames, metrics.clone()) => {}
-            }
-        },
+        hostnames::decide(
+            client.clone(),
+            cache.routes.clone(),
+            queues.hostnames,
+            metrics.clone(),
+            stop.clone(),
+        ),
     );
 }
 

@@ -34,6 +34,8 @@ pub struct Seen {
     pub images: Vec<String>,
     pub live_updated: Vec<String>,
     pub charts: Vec<String>,
+    /// Files of values and values, of all charts.
+    pub values: Vec<String>,
     pub workloads: Vec<String>,
     pub links: Vec<String>,
     resources: Vec<String>,
@@ -263,14 +265,17 @@ fn tilt_functions(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<String> {
         repository::must_exist(&format!("{chart}/Chart.yaml"))?;
-        for file in strings("values", values)? {
-            repository::must_exist(&file)?;
+        let (files, assignments) = (strings("values", values)?, strings("set", set)?);
+        for file in &files {
+            repository::must_exist(file)?;
         }
-        for assignment in strings("set", set)? {
+        for assignment in &assignments {
             let (name, _) = assignment.split_once('=').context("set: not NAME=VALUE")?;
             repository::must_be_a_value(chart, name)?;
         }
-        tilt(eval)?.seen.borrow_mut().charts.push(chart.to_owned());
+        let mut seen = tilt(eval)?.seen.borrow_mut();
+        seen.charts.push(chart.to_owned());
+        seen.values.extend(files.into_iter().chain(assignments));
         Ok(format!("{BLOB}{chart}"))
     }
 

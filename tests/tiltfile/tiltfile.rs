@@ -24,6 +24,8 @@ fn on_the_lab_the_images_go_to_its_registry() {
     let seen = tilt.seen.borrow();
     assert_eq!(seen.registry.as_deref(), Some("localhost:5000/tutti"));
     assert!(seen.contexts.contains(&"tutti-lab".to_owned()));
+    let lab_values = "charts/tutti/ci/lab-values.yaml".to_owned();
+    assert!(seen.values.contains(&lab_values), "{:?}", seen.values);
     assert!(
         seen.links
             .contains(&"https://tutti.localhost:8443/".to_owned()),
@@ -34,10 +36,18 @@ fn on_the_lab_the_images_go_to_its_registry() {
 
 #[test]
 fn on_another_cluster_tilt_finds_the_registry_by_itself() {
-    let tilt = Tilt::with_environment(&[("CONTEXT", "kind-dev"), ("ZONE", "apps.test")]);
+    let tilt = Tilt::with_environment(&[
+        ("CONTEXT", "kind-dev"),
+        ("REGISTRY", "registry.example/tutti"),
+        ("ZONE", "apps.test"),
+    ]);
     evaluate(&tiltfile(), &tilt).unwrap();
     let seen = tilt.seen.borrow();
     assert_eq!(seen.registry, None);
+    let apps = "platform.imageRegistry=registry.example/tutti";
+    assert!(seen.values.iter().any(|it| it == apps), "{:?}", seen.values);
+    let is_labs = |value: &String| value.contains("lab-values");
+    assert!(!seen.values.iter().any(is_labs), "{:?}", seen.values);
     assert!(seen.contexts.contains(&"kind-dev".to_owned()));
     assert!(
         seen.links.contains(&"https://apps.test:443/".to_owned()),

@@ -15,7 +15,7 @@ pub struct LogArgs {
     #[arg(long, env = "TUTTI_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// Which log lines are written: a level, or target=level pairs
-    #[arg(long, env = "TUTTI_LOG_FILTER", default_value = "info")]
+    #[arg(long, env = "TUTTI_LOG_FILTER", default_value = "info", value_parser = filter)]
     pub log_filter: String,
 }
 
@@ -104,6 +104,11 @@ fn subscriber(
         tracing_subscriber::registry().with(filter).with(lines),
         LogFilter { handle },
     ))
+}
+
+/// A filter that will do, so that a wrong one is told with the flags.
+fn filter(text: &str) -> Result<String, LogError> {
+    parse(text).map(|_| text.to_owned())
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {

@@ -84,6 +84,10 @@ pub struct Observed {
 pub struct VolumeSeen {
     /// The size that it was asked for.
     pub requested: String,
+    /// The size that it has, once it is bound.
+    pub capacity: Option<String>,
+    /// What Kubernetes says of a growth that is not done.
+    pub resize: Option<String>,
     /// `Pending`, `Bound` or `Lost`.
     pub phase: String,
     /// Somebody deletes it.

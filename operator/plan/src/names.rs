@@ -1,6 +1,10 @@
 //! Names of the objects made for an instance. All within Kubernetes' 63 characters, because an
 //! instance's name has at most 40 (CEL on AppInstance), and a job's at most 10.
 
+use crds::{AppDefinitionSpec, app_definition::Engine};
+
+use crate::check::DATABASE_VOLUME;
+
 /// Kubernetes' limit for labels of a DNS name, and for values of labels, which names of jobs
 /// become.
 const LONGEST: usize = 63;
@@ -21,6 +25,15 @@ pub fn secret(instance: &str, secret: &str) -> String {
 #[must_use]
 pub fn volume(instance: &str, volume: &str) -> String {
     format!("{instance}-{volume}")
+}
+
+/// All PersistentVolumeClaims of an instance of this app.
+#[must_use]
+pub fn claims(instance: &str, definition: &AppDefinitionSpec) -> Vec<String> {
+    let volumes = definition.volumes.iter().map(|it| it.name.as_str());
+    let database = (definition.database.engine != Engine::None).then_some(DATABASE_VOLUME);
+    let all = volumes.chain(database);
+    all.map(|name| volume(instance, name)).collect()
 }
 
 /// A periodic job.

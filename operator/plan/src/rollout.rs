@@ -6,9 +6,10 @@
 //!
 //! What is installed is remembered in `status.version`, and on retained volumes. Jobs are objects,
 //! one per deed and version, so that a crash between any two steps finds what was done, and an
-//! installation of one version is not taken for one of another. A job that failed stays, with its
-//! reason, until somebody deletes it or the plan for it changes; meanwhile the installed version
-//! goes on running.
+//! installation of one version is not taken for one of another. A job that is at work is let end,
+//! whatever is wished meanwhile: its data is between two versions until then. A job that failed
+//! stays, with its reason, until somebody deletes it or the plan for it changes; meanwhile the
+//! installed version goes on running.
 
 use crds::{
     AppDefinitionSpec, AppInstance,
@@ -45,6 +46,8 @@ pub struct RolloutJob {
     pub when: When,
     /// The version that it installs or upgrades to.
     pub target: VersionImage,
+    /// It has begun: it is let end, and keeps its database, even when the instance is to be stopped.
+    pub is_under_way: bool,
 }
 
 impl Rollout {
@@ -77,9 +80,6 @@ pub fn decide(
     let Some(installed) = remembered else {
         return first_start(instance, spec, observed, wanted);
     };
-    if installed == wanted.version {
-        return Ok(serve(wanted));
-    }
     reach(instance, spec, observed, installed, wanted)
 }
 
@@ -92,7 +92,8 @@ fn first_start(
     wanted: &Version,
 ) -> Result<Rollout, Rejection> {
     if let Some(kept) = observed.data_version.as_deref()
-        && kept != wanted.version
+        && (kept != wanted.version
+            || begun_upgrade(instance, spec, observed, kept, wanted).is_some())
     {
         return reach(instance, spec, observed, kept, wanted);
     }
@@ -109,12 +110,10 @@ fn first_start(
             name: name_for(version),
             when: When::Install,
             target: image_of(version),
+            is_under_way: is_under_way(observed, &name_for(version)),
         }),
     };
-    let has_installed = |version: &Version| {
-        let seen = observed.jobs.get(&name_for(version));
-        seen.is_some_and(|seen| seen.succeeded)
-    };
+    let has_installed = |version: &Version| has_succeeded(observed, &name_for(version));
     if has_installed(wanted) {
         return Ok(serve(wanted));
     }
@@ -146,7 +145,31 @@ pub fn is_under_way(observed: &Observed, job: &str) -> bool {
             .any(|pod| pod.waiting.is_none() && pod.unschedulable.is_none())
 }
 
-/// From what is installed to what is wished, if the definition knows a way.
+/// An upgrade to a version that is neither installed nor wished any more, and that has begun or has
+/// ended well without status saying so yet.
+fn begun_upgrade<'a>(
+    instance: &AppInstance,
+    spec: &'a AppDefinitionSpec,
+    observed: &Observed,
+    installed: &str,
+    wanted: &Version,
+) -> Option<&'a Version> {
+    let mut others = spec
+        .versions
+        .iter()
+        .filter(|version| version.version != installed && version.version != wanted.version);
+    others.find(|version| {
+        let job = names::upgrade_job(&instance.name_any(), &version.version);
+        has_succeeded(observed, &job) || is_under_way(observed, &job)
+    })
+}
+
+fn has_succeeded(observed: &Observed, job: &str) -> bool {
+    observed.jobs.get(job).is_some_and(|seen| seen.succeeded)
+}
+
+/// From what is installed to what is wished, if the definition knows a way; by way of an upgrade
+/// that has begun.
 fn reach(
     instance: &AppInstance,
     spec: &AppDefinitionSpec,
@@ -154,6 +177,18 @@ fn reach(
     installed: &str,
     wanted: &Version,
 ) -> Result<Rollout, Rejection> {
+    if let Some(begun) = begun_upgrade(instance, spec, observed, installed, wanted) {
+        return Ok(upgrade(
+            instance,
+            spec,
+            observed,
+            installed,
+            image_of(begun),
+        ));
+    }
+    if installed == wanted.version {
+        return Ok(serve(wanted));
+    }
     if !wanted.upgradable_from.iter().any(|from| from == installed) {
         return Err(Rejection::CannotUpgrade {
             from: installed.to_owned(),
@@ -191,7 +226,7 @@ fn upgrade(
         };
     }
     let name = names::upgrade_job(&instance.name_any(), &target.version);
-    if observed.jobs.get(&name).is_some_and(|seen| seen.succeeded) {
+    if has_succeeded(observed, &name) {
         return Rollout {
             serving: Some(target),
             job: None,
@@ -208,6 +243,7 @@ fn upgrade(
     Rollout {
         serving,
         job: Some(RolloutJob {
+            is_under_way: is_under_way(observed, &name),
             name,
             when: When::Upgrade,
             target,

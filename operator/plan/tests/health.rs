@@ -562,10 +562,27 @@ fn a_volume_that_grows_says_from_where_to_where() {
     let message = on_its_way(&report, condition::STORAGE_READY, "Growing");
     assert_eq!(message, "volume content grows from 5Gi to 20Gi");
     // The API server writes the same size in another way.
-    let done = running().see(|seen| {
+    let asked = running().see(|seen| {
         "20480Mi".clone_into(&mut seen.volumes.get_mut("content").unwrap().requested);
     });
-    assert_eq!(done.report(&grown).conditions[0].reason, "Running");
+    assert_eq!(asked.report(&grown).conditions[0].reason, "Running");
+    // Asked for is not given.
+    let has = |capacity: &str, resize: Option<&str>| {
+        running().see(|seen| {
+            let content = seen.volumes.get_mut("content").unwrap();
+            content.requested = "20Gi".into();
+            content.capacity = Some(capacity.into());
+            content.resize = resize.map(str::to_owned);
+        })
+    };
+    let report = has("5Gi", Some("waiting for a pod to be started")).report(&grown);
+    let message = on_its_way(&report, condition::STORAGE_READY, "Growing");
+    assert_eq!(
+        message,
+        "volume content grows from 5Gi to 20Gi; Kubernetes says: waiting for a pod to be started"
+    );
+    let done = has("20Gi", None).report(&grown);
+    assert_eq!(done.conditions[0].reason, "Running");
 }
 
 #[test]

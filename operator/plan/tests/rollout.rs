@@ -251,6 +251,93 @@ fn a_wish_that_changes_during_the_installation_waits_for_its_end_and_is_then_an_
     assert_eq!(state.version.as_deref(), Some("6.1"));
 }
 
+/// An upgrade from 6.1 to 6.8, whose job is at work.
+fn upgrading() -> World {
+    world("wordpress").see(|seen| {
+        seen.jobs.insert("shop-to-6-8".into(), job_under_way());
+        seen.pods.push(pod("shop-to-6-8-abcde", "job"));
+    })
+}
+
+#[test]
+fn a_wish_that_is_taken_back_during_an_upgrade_waits_for_its_end() {
+    let back = shop().version("6.1").installed("6.1");
+    let state = upgrading().plan(&back).unwrap();
+    assert_eq!(job(&state), Some("shop-to-6-8"));
+    assert_eq!(state.version.as_deref(), Some("6.1"));
+
+    // What it left is 6.8, and nothing leads back.
+    let done = upgrading().see(|seen| {
+        seen.jobs.insert("shop-to-6-8".into(), job_done());
+    });
+    let state = done.plan(&back).unwrap();
+    assert_eq!(job(&state), None);
+    assert_eq!(state.version.as_deref(), Some("6.8"));
+    assert_eq!(
+        serving_image(&state),
+        Some("registry.example/tutti/wordpress:6.8")
+    );
+    let told = shop().version("6.1").installed("6.8");
+    assert!(matches!(
+        rejected(done.plan(&told)),
+        Rejection::CannotUpgrade { .. }
+    ));
+}
+
+#[test]
+fn an_upgrade_that_failed_or_never_began_can_be_taken_back() {
+    let back = shop().version("6.1").installed("6.1");
+    let failed = upgrading().see(|seen| {
+        let failed = job_failed("DeadlineExceeded");
+        seen.jobs.insert("shop-to-6-8".into(), failed);
+    });
+    assert_eq!(job(&failed.plan(&back).unwrap()), None);
+    let waiting = upgrading().see(|seen| {
+        let why = ("ImagePullBackOff".into(), "not found".into());
+        seen.pods[0].waiting = Some(why);
+    });
+    assert_eq!(job(&waiting.plan(&back).unwrap()), None);
+}
+
+#[test]
+fn a_further_upgrade_waits_for_the_one_that_has_begun() {
+    let upgrading = three_versions().see(|seen| {
+        seen.jobs.insert("shop-to-2".into(), job_under_way());
+        seen.pods.push(pod("shop-to-2-abcde", "job"));
+    });
+    let further = shop().version("3").installed("1");
+    assert_eq!(job(&upgrading.plan(&further).unwrap()), Some("shop-to-2"));
+    let done = upgrading.see(|seen| {
+        seen.jobs.insert("shop-to-2".into(), job_done());
+    });
+    assert_eq!(
+        done.plan(&further).unwrap().version.as_deref(),
+        Some("2"),
+        "that is what lies there"
+    );
+    let told = shop().version("3").installed("2");
+    assert_eq!(job(&done.plan(&told).unwrap()), Some("shop-to-3"));
+}
+
+#[test]
+fn a_job_that_has_begun_ends_before_its_instance_stops() {
+    let state = upgrading()
+        .plan(&shop().installed("6.1").stopped())
+        .unwrap();
+    assert_eq!(job(&state), Some("shop-to-6-8"));
+    let replicas = |state: &DesiredState| {
+        let database = state.database.as_ref()?.spec.as_ref()?.replicas;
+        Some((database?, state.workload.as_ref()?.spec.as_ref()?.replicas?))
+    };
+    assert_eq!(replicas(&state), Some((1, 0)), "its database is needed");
+    let done = upgrading().see(|seen| {
+        seen.jobs.insert("shop-to-6-8".into(), job_done());
+    });
+    let state = done.plan(&shop().installed("6.1").stopped()).unwrap();
+    assert_eq!(job(&state), None);
+    assert_eq!(replicas(&state), Some((0, 0)));
+}
+
 #[test]
 fn an_installation_that_never_began_or_has_failed_gives_way_to_another_version() {
     let stuck = world("wordpress").see(|seen| {

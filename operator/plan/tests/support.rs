@@ -226,7 +226,7 @@ impl World {
                 VolumeSeen {
                     requested: requests.requests.as_ref().unwrap()["storage"].0.clone(),
                     phase: "Bound".to_owned(),
-                    is_deleting: false,
+                    ..VolumeSeen::default()
                 },
             );
         }

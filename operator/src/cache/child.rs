@@ -443,11 +443,21 @@ impl Digest for PersistentVolumeClaim {
             .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
             .map(|quantity| quantity.0.clone())
             .unwrap_or_default();
-        let phase = self.status.as_ref().and_then(|status| status.phase.clone());
+        let status = self.status.clone().unwrap_or_default();
+        let capacity = status.capacity.and_then(|mut has| has.remove("storage"));
+        // Resizing, FileSystemResizePending, ControllerResizeError and so on.
+        let mut conditions = status.conditions.into_iter().flatten();
+        let resize = conditions.find(|it| it.status == "True" && it.type_.contains("Resiz"));
         Seen::Volume {
             volume: VolumeSeen {
                 requested,
-                phase: phase.unwrap_or_default(),
+                capacity: capacity.map(|quantity| quantity.0),
+                resize: resize.map(|it| {
+                    it.message
+                        .filter(|said| !said.is_empty())
+                        .unwrap_or(it.type_)
+                }),
+                phase: status.phase.unwrap_or_default(),
                 is_deleting: self.metadata.deletion_timestamp.is_some(),
             },
             kept: Kept::of(&self.metadata),

@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Objects a page of a first list holds: keeps the peak of memory low at ten thousand instances.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 /// How a child is watched.
 #[must_use]

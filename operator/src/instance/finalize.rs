@@ -9,12 +9,20 @@ use kube::{
     runtime::{
         controller::Action,
         events::{Event, EventType},
+        reflector::ObjectRef,
     },
 };
+use plan::names::claims;
 
-use super::{Instances, apply::delete_child};
+use super::{
+    Instances,
+    apply::{delete_child, metadata},
+};
 use crate::{
-    cache::{InstanceKey, Kind},
+    cache::{
+        Child, Children, InstanceKey, Kind, Seen,
+        child::{Applied, Kept, is_of},
+    },
     failure::Failure,
 };
 
@@ -34,14 +42,15 @@ pub async fn finalize(
     {
         return Ok(Action::await_change());
     }
-    let children = operator.cache.children(key);
-    let kept: Vec<_> = children
-        .iter()
-        .filter(|((kind, _), _)| matches!(kind, Kind::PersistentVolumeClaim | Kind::Secret))
-        .collect();
+    let mut kept = operator.cache.children(key);
+    kept.retain(|(kind, _), _| matches!(kind, Kind::PersistentVolumeClaim | Kind::Secret));
+    if instance.spec.deletion_policy == DeletionPolicy::Delete {
+        let unseen = without_labels(instance, key, operator, &kept).await?;
+        kept.extend(unseen);
+    }
     let names: Vec<String> = kept
-        .iter()
-        .map(|((kind, name), _)| format!("{kind:?} {name}"))
+        .keys()
+        .map(|(kind, name)| format!("{kind:?} {name}"))
         .collect();
     let (reason, note) = match instance.spec.deletion_policy {
         DeletionPolicy::Delete => {
@@ -79,6 +88,44 @@ pub async fn finalize(
     operator.troubles.forget(key);
     tracing::info!(reason, "deleted");
     Ok(Action::await_change())
+}
+
+/// Volumes and Secrets that lost their labels: out of the watch's sight, and still this instance's,
+/// whose address they remember.
+async fn without_labels(
+    instance: &AppInstance,
+    key: &InstanceKey,
+    operator: &Instances,
+    known: &Children,
+) -> Result<Children, Failure> {
+    let status = instance.status.clone().unwrap_or_default();
+    let app = ObjectRef::new(&instance.spec.app);
+    let definition = operator.cache.definitions.get(&app);
+    let claims = definition.iter().flat_map(|it| claims(&key.name, &it.spec));
+    let secrets = status.secrets.iter().cloned();
+    let slots = claims
+        .map(|name| (Kind::PersistentVolumeClaim, name))
+        .chain(secrets.map(|name| (Kind::Secret, name)))
+        .filter(|slot| !known.contains_key(slot));
+    let host = &status.host;
+    let looks = slots.map(|(kind, name)| async move {
+        let found = metadata(operator, key, kind, &name).await;
+        let found = found.map_err(|source| Failure::Observe {
+            what: format!("{kind:?} {name}"),
+            source,
+        })?;
+        let ours = found
+            .filter(|found| is_of(found, key) && host.is_some() && Kept::of(found).host == *host);
+        Ok(ours.map(|found| {
+            let child = Child {
+                applied: Applied::of(&found),
+                seen: Seen::Presence,
+            };
+            ((kind, name), child)
+        }))
+    });
+    let found = join_all(looks).await.into_iter();
+    found.filter_map(Result::transpose).collect()
 }
 
 async fn give_finalizer_back(instance: &AppInstance, operator: &Instances) -> Result<(), Failure> {

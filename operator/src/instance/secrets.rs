@@ -133,7 +133,7 @@ impl Writer<'_> {
 }
 
 /// Looks for Secrets that a plan was rejected for: one that lost its labels is out of the watch's
-/// sight, not lost. Whether any was found.
+/// sight, not lost; one that is going away is. Whether any was found.
 ///
 /// # Errors
 /// When the API server cannot be asked.
@@ -151,7 +151,7 @@ pub async fn find_lost(
             what: format!("Secret {name}"),
             source,
         })?;
-        let found = found.filter(|found| is_of(found, key));
+        let found = found.filter(|found| found.deletion_timestamp.is_none() && is_of(found, key));
         if let Some(found) = &found {
             note(operator, key, name, child(found));
         }

@@ -230,15 +230,17 @@ fn without_pod(key: &InstanceKey, observed: &Observed) -> Option<Owner> {
 
 /// A value that is called a secret: quoted, or up to the next blank.
 const NAMED_SECRET: &str = r#"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|credentials?)[\w-]*["']?(?:\s*(?:=>|[=:])\s*|\s+is\s+))(?:"[^"]*"?|'[^']*'?|[^\s,;)}]+)"#;
+/// The same without a word between: quoted, or it is prose.
+const QUOTED_SECRET: &str = r#"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|credentials?)\s+)(?:"[^"]*"?|'[^']*'?)"#;
 /// What follows a scheme of HTTP authentication.
 const AUTHORIZATION: &str = r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}";
 /// The password in an address.
-const URL_PASSWORD: &str = r"(://[^\s/:@]+:)[^\s/@]+@";
+const URL_PASSWORD: &str = r"(://[^\s/:@]*:)[^\s/@]+@";
 
 /// A log line as it may stand in a status: short, printable, and without what looks like a secret.
 fn presentable(line: &str) -> String {
     static SECRETS: LazyLock<Option<Vec<Regex>>> = LazyLock::new(|| {
-        let patterns = [NAMED_SECRET, AUTHORIZATION, URL_PASSWORD];
+        let patterns = [NAMED_SECRET, QUOTED_SECRET, AUTHORIZATION, URL_PASSWORD];
         patterns.iter().map(|it| Regex::new(it).ok()).collect()
     });
     // Rather no line than one in which nobody looked for secrets.
@@ -277,6 +279,8 @@ mod tests {
                 "Authorization: Bearer ***",
             ),
             ("mysql://shop:hunter2@db/shop", "mysql://shop:***db/shop"),
+            ("redis://:hunter2@cache/0", "redis://:***cache/0"),
+            ("using password 'hunter2'", "using password ***"),
             ("[pwd => 'a b']", "[pwd => ***]"),
             (
                 "the password of the user is wrong",

@@ -34,6 +34,8 @@ pub struct Exchange {
     pub upstream_time: Option<Duration>,
     pub status: StatusCode,
     pub reason: Option<&'static str>,
+    /// Whose fault it is that it was refused.
+    pub fault: Option<&'static str>,
     /// The request body, when there is one.
     pub upload: Option<Arc<Upload>>,
     pub bytes_out: u64,
@@ -108,6 +110,7 @@ impl Exchange {
             upstream_time: None,
             status: StatusCode::OK,
             reason: None,
+            fault: None,
             upload: None,
             bytes_out: 0,
             is_complete: false,
@@ -124,6 +127,7 @@ impl Exchange {
             path = self.target.as_ref().map_or("", PathAndQuery::path),
             status = self.status.as_u16(),
             reason = self.reason,
+            fault = self.fault,
             bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.load(Relaxed)),
             bytes_out = self.bytes_out,
             is_complete = self.is_complete,

@@ -17,6 +17,18 @@ pub enum Fault {
     Gateway,
 }
 
+impl Fault {
+    /// As the access log has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 /// Why a request is not answered by its backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -79,6 +91,7 @@ impl Refusal {
         self.facts().reason
     }
 
+    /// Who has to change something; in the access log.
     #[must_use]
     pub fn fault(&self) -> Fault {
         self.facts().fault
@@ -100,7 +113,6 @@ impl Refusal {
         self.facts().title
     }
 
-    /// What a person reads below the title.
     /// What the operator calls the trouble; empty where it is not the operator's.
     #[must_use]
     pub fn cause(&self) -> &str {
@@ -110,6 +122,7 @@ impl Refusal {
         }
     }
 
+    /// What a person reads below the title.
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {

@@ -46,7 +46,7 @@ const RESERVED: [&str; 14] = [
     "https",
 ];
 
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -147,18 +147,35 @@ pub fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// HTTP/2 lets a client send cookies in several lines; HTTP/1.1 takes one (RFC 9113 section 8.2.3).
 pub fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(_)) = (lines.next(), lines.next()) else {
-        return;
-    };
-    let mut joined = first.as_bytes().to_vec();
-    for line in headers.get_all(COOKIE).iter().skip(1) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(line.as_bytes());
-    }
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some()
+        && let Some(value) = joined(headers, &COOKIE, b"; ")
+    {
         headers.insert(COOKIE, value);
     }
+}
+
+/// The X-Forwarded-For of all lines as one: a proxy may add its own below the client's.
+#[must_use]
+pub fn forwarded_for(headers: &HeaderMap) -> Option<HeaderValue> {
+    joined(headers, &X_FORWARDED_FOR, b", ")
+}
+
+/// All lines of a header as one; `None` when there is none.
+fn joined(headers: &HeaderMap, name: &HeaderName, separator: &[u8]) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    let mut joined = first.as_bytes().to_vec();
+    for line in lines {
+        joined.extend_from_slice(separator);
+        joined.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)).ok()
+}
+
+/// The last line of a header: what the nearest proxy wrote.
+#[must_use]
+pub fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    headers.get_all(name).iter().next_back()
 }
 
 /// What the backend is told about the client's side.
@@ -408,6 +425,20 @@ mod tests {
             headers[FORWARDED],
             "for=10.0.0.1;host=\"a.test\";proto=https"
         );
+    }
+
+    #[test]
+    fn what_a_proxy_adds_in_a_line_of_its_own_counts() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(forwarded_for(&headers), None);
+        for line in ["6.6.6.6", "1.2.3.4"] {
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
+        }
+        assert_eq!(forwarded_for(&headers).unwrap(), "6.6.6.6, 1.2.3.4");
+        for line in ["https", "http"] {
+            headers.append(X_FORWARDED_PROTO, HeaderValue::from_static(line));
+        }
+        assert_eq!(last(&headers, &X_FORWARDED_PROTO).unwrap(), "http");
     }
 
     #[test]

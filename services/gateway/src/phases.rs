@@ -30,7 +30,7 @@ use crate::{
     errors::Refusal,
     forward::Patience,
     gateway::{Gateway, Route},
-    headers::{self, Edge, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID},
+    headers::{self, Edge, X_FORWARDED_PROTO, X_REQUEST_ID},
     pages,
     routes::{State, path},
     upgrade,
@@ -100,16 +100,13 @@ fn accept(
     if !connection.is_trusted {
         return (peer.ip(), gateway.next_request_id());
     }
-    let chain = headers
-        .get(X_FORWARDED_FOR)
-        .and_then(|chain| chain.to_str().ok());
+    let chain = headers::forwarded_for(headers);
+    let chain = chain.as_ref().and_then(|chain| chain.to_str().ok());
     let client = chain.map_or_else(
         || peer.ip(),
         |chain| headers::client_of(chain, peer, |address| gateway.is_trusted(address)),
     );
-    let given = headers
-        .get(X_REQUEST_ID)
-        .filter(|id| (1..=128).contains(&id.len()));
+    let given = headers::last(headers, &X_REQUEST_ID).filter(|id| (1..=128).contains(&id.len()));
     (
         client,
         given.cloned().unwrap_or_else(|| gateway.next_request_id()),
@@ -211,9 +208,7 @@ fn send_to_https<B>(
 fn is_secure(connection: &Connection, headers: &HeaderMap) -> bool {
     connection.is_tls()
         || (connection.is_trusted
-            && headers
-                .get(X_FORWARDED_PROTO)
-                .is_some_and(|proto| proto == "https"))
+            && headers::last(headers, &X_FORWARDED_PROTO).is_some_and(|proto| proto == "https"))
 }
 
 // ── admit ───────────────────────────────────────────────────────────────────────────────────────
@@ -330,7 +325,7 @@ fn rewrite(
     };
     let chain = connection
         .is_trusted
-        .then(|| headers.get(X_FORWARDED_FOR).cloned())
+        .then(|| headers::forwarded_for(headers))
         .flatten();
     let takes_trailers = headers::takes_trailers(headers);
 
@@ -425,6 +420,7 @@ fn finish(gateway: &Gateway, end: End, mut exchange: Box<Exchange>) -> Response<
         End::Refused(refusal) => {
             gateway.metrics.refused(refusal.reason());
             exchange.reason = Some(refusal.reason());
+            exchange.fault = Some(refusal.fault().name());
             pages::answer(&refusal, &exchange)
         }
         End::Redirected(location) => {

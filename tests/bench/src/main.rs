@@ -74,9 +74,9 @@ enum What {
     },
     /// P4: the gateway against haproxy, nginx and Caddy
     Traffic {
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 5)]
         warm_up: u64,
-        #[arg(long, default_value_t = 4)]
+        #[arg(long, default_value_t = 15)]
         seconds: u64,
     },
     #[command(hide = true)]
@@ -142,8 +142,8 @@ async fn execute(arguments: Arguments) -> Result<()> {
             What::Site,
             What::Crowd { instances: 1000 },
             What::Traffic {
-                warm_up: 1,
-                seconds: 4,
+                warm_up: 5,
+                seconds: 15,
             },
             What::Restart {
                 instances: vec![1000, 10_000],

@@ -43,6 +43,7 @@ pub struct Incarnation {
     registry: Registry,
     readiness: Readiness,
     killed: CancellationToken,
+    stop: CancellationToken,
     ended: CancellationToken,
 }
 
@@ -70,6 +71,7 @@ impl Incarnation {
         let mut cluster = kube::Config::new(format!("http://{}", proxy.address).parse()?);
         // There is no TLS on this side of the proxy; reading the machine's authorities takes long.
         cluster.accept_invalid_certs = true;
+        let stop = CancellationToken::new();
         let (seconds, identity) = manner.election.clone().unwrap_or((10, String::new()));
         let arguments = Arguments::try_parse_from([
             "operator",
@@ -85,8 +87,7 @@ impl Incarnation {
             readiness: readiness.clone(),
             is_unelected: manner.election.is_none(),
             call_patience: manner.call_patience,
-            // Nobody asks it to end.
-            stop: CancellationToken::new(),
+            stop: stop.clone(),
         };
         let ended = CancellationToken::new();
         std::thread::spawn({
@@ -98,6 +99,7 @@ impl Incarnation {
             registry,
             readiness,
             killed,
+            stop,
             ended,
         })
     }
@@ -105,6 +107,11 @@ impl Incarnation {
     /// Kills it at once.
     pub fn kill(&self) {
         self.killed.cancel();
+    }
+
+    /// Asks it to end.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// Whether it was killed.

@@ -172,8 +172,15 @@ async fn accept(listener: TcpListener, inner: Arc<Inner>, end: CancellationToken
             accepted = listener.accept() => accepted,
             () = end.cancelled() => return,
         };
-        // One that was given up before it was taken says nothing of the next one.
-        let Ok((tcp, _)) = accepted else { continue };
+        let tcp = match accepted {
+            Ok((tcp, _)) => tcp,
+            // It says nothing of the next one; without any the operator would fall silent.
+            Err(error) => {
+                eprintln!("the proxy could not accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
         let _ = tcp.set_nodelay(true);
         let (inner, end) = (inner.clone(), end.clone());
         tokio::spawn(async move {

@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A pass follows an event within milliseconds: after this long without a write it is over.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// Within this time an object says what is wrong with it.
+const SOON: Duration = Duration::from_secs(5);
+
 /// An organization of its own for one run.
 pub struct Ground {
     pub stage: &'static Stage,
@@ -225,6 +228,24 @@ impl Life {
         self.ground
             .reach_and_rest(&self.operator, goal, self.rest, self.patience)
             .await
+    }
+
+    /// Waits until `Ready` gives this reason; what it says. A person who watches waits no longer than
+    /// [`SOON`].
+    ///
+    /// # Errors
+    /// When it gives another one for so long.
+    pub async fn ready_says(&self, reason: &str) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            let instance = self.ground.instances.get(INSTANCE).await?;
+            let status = instance.status.unwrap_or_default();
+            match condition::find(&status.conditions, condition::READY) {
+                Some(ready) if ready.reason == reason => return Ok(ready.message.clone()),
+                ready if begun.elapsed() > SOON => bail!("{reason} was expected, it is {ready:?}"),
+                _ => tokio::time::sleep(Duration::from_millis(30)).await,
+            }
+        }
     }
 
     /// Waits until it is as it was when the same story was told without a fault. That it was quiet

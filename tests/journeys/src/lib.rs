@@ -19,8 +19,8 @@ pub use guest::{Address, Guest, reached};
 pub use organization::{Organization, describe, ready};
 pub use site::{Answer, Site};
 pub use visitors::Visitors;
-pub use wait::{until, within};
-pub use wordpress::{Editor, PICTURE, look_at_the_post};
+pub use wait::within;
+pub use wordpress::{Blog, Editor, PICTURE, look_at_the_post};
 
 use std::path::PathBuf;
 

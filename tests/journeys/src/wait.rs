@@ -23,18 +23,3 @@ where
         }
     }
 }
-
-/// Asks until `true`.
-pub async fn until<F>(seconds: u64, what: &str, mut ask: impl FnMut() -> F) -> Result<()>
-where
-    F: Future<Output = Result<bool>>,
-{
-    within(seconds, what, || {
-        let answer = ask();
-        async move {
-            anyhow::ensure!(answer.await?, "it is not so");
-            Ok(())
-        }
-    })
-    .await
-}

@@ -5,10 +5,46 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::{Method, StatusCode, header::SET_COOKIE};
 use serde_json::Value;
 
-use crate::{Browser, Site};
+use crate::{Browser, Organization, Site, Story};
 
 /// A PNG of 64 by 48 pixels.
 pub const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAwCAIAAAAuKetIAAAAQ0lEQVR42u3PQQkAAAgEsKtiSNNY1gp+hcEKLNXzWgQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQErha0+EzTKPtESwAAAABJRU5ErkJggg==";
+
+/// A WordPress that answers, with a post in it.
+pub struct Blog {
+    /// The site.
+    pub site: Site,
+    /// Its administrator, signed in.
+    pub editor: Editor,
+    /// The administrator's password.
+    pub password: String,
+    /// The path of the post.
+    pub post: String,
+}
+
+impl Blog {
+    /// Orders one under the name `blog`, and writes the post.
+    pub async fn begin(
+        story: &Story,
+        organization: &Organization,
+        title: &str,
+        text: &str,
+    ) -> Result<Self> {
+        organization.order_wordpress("blog").await?;
+        let blog = organization.ready("blog").await?;
+        let url = blog.status.and_then(|s| s.url).context("no status.url")?;
+        let site = story.site(&url)?;
+        let password = organization.secret("blog-admin-password").await?;
+        let editor = Editor::sign_in(&site, "admin", &password).await?;
+        let post = editor.write_post(title, text).await?;
+        Ok(Self {
+            site,
+            editor,
+            password,
+            post,
+        })
+    }
+}
 
 /// Somebody who is signed in.
 pub struct Editor {

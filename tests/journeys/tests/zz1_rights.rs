@@ -1,10 +1,12 @@
-//! The operator's rights: each one it has, it uses; none it uses is one that it was refused. Told
-//! by the API server's audit log, after all other stories have been played. What follows takes the platform away.
+//! The rights of operator and gateway: each one they have, they use; none they use is one that they
+//! were refused. Told by the API server's audit log, after all other stories have been played. What
+//! follows takes the platform away.
 
 use std::{
     collections::BTreeSet,
     fs::File,
     io::{BufRead as _, BufReader},
+    path::Path,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +17,7 @@ use k8s_openapi::api::{
     batch::v1::CronJob,
     core::v1::{Pod, Secret},
     policy::v1::PodDisruptionBudget,
+    rbac::v1::{ClusterRole, PolicyRule, Role},
 };
 use kube::{
     Api,
@@ -23,7 +26,12 @@ use kube::{
 use operator::rbac::{self, Scope};
 use serde_json::{Value, json};
 
-const OPERATOR: &str = "system:serviceaccount:tutti-system:operator";
+/// A program of the platform, as the API server knows it.
+struct Program {
+    name: &'static str,
+    user: &'static str,
+    granted: BTreeSet<Right>,
+}
 
 /// Group, resource and verb.
 type Right = (String, String, String);
@@ -34,21 +42,44 @@ async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()>
     play_what_others_leave_out(&story).await?;
 
     let log = story.lab.audit_log.clone();
-    let pods = pods_of_this_version(&story).await?;
+    let operator = Program {
+        name: "operator",
+        user: "system:serviceaccount:tutti-system:operator",
+        granted: [Scope::Cluster, Scope::Namespace]
+            .into_iter()
+            .flat_map(|scope| rights(rbac::rules(scope).rules))
+            .collect(),
+    };
+    uses_its_rights(&story, &log, &operator).await?;
+    let everywhere: ClusterRole = story.all().get("tutti-gateway").await?;
+    let certificates: Role = story.platform().get("gateway").await?;
+    let gateway = Program {
+        name: "gateway",
+        user: "system:serviceaccount:tutti-system:gateway",
+        granted: [everywhere.rules, certificates.rules]
+            .into_iter()
+            .flat_map(|rules| rights(rules.unwrap_or_default()))
+            .collect(),
+    };
+    uses_its_rights(&story, &log, &gateway).await
+}
+
+async fn uses_its_rights(story: &Story, log: &Path, program: &Program) -> Result<()> {
+    let pods = pods_of_this_version(story, program.name).await?;
+    let Program { name, granted, .. } = program;
     // The log is written in batches, a second behind.
     within(
         30,
-        "the audit log tells that every right was used",
+        &format!("the audit log tells that the {name} used every right"),
         || async {
-            let (used, refused) = rights_in(&log, &pods)?;
-            let granted = granted();
+            let (used, refused) = rights_in(log, program.user, &pods)?;
             // What is granted is refused while the platform is uninstalled: roles go before pods.
-            let missing: Vec<&Right> = refused.difference(&granted).collect();
-            ensure!(missing.is_empty(), "the operator was refused: {missing:?}");
+            let missing: Vec<&Right> = refused.difference(granted).collect();
+            ensure!(missing.is_empty(), "the {name} was refused: {missing:?}");
             let unused: Vec<&Right> = granted.difference(&used).collect();
             ensure!(
                 unused.is_empty(),
-                "granted in operator/src/rbac.rs, and never used: {unused:?}"
+                "granted to the {name}, and never used: {unused:?}"
             );
             Ok(())
         },
@@ -171,16 +202,16 @@ async fn play_what_others_leave_out(story: &Story) -> Result<()> {
     organization.end().await
 }
 
-/// How the names of the operator's pods begin in its present version: a lab that was upgraded also
+/// How the names of a program's pods begin in its present version: a lab that was upgraded also
 /// remembers what another version did.
-async fn pods_of_this_version(story: &Story) -> Result<String> {
+async fn pods_of_this_version(story: &Story, program: &str) -> Result<String> {
     let pods: Api<Pod> = story.platform();
-    let selector = ListParams::default().labels("app.kubernetes.io/name=operator");
+    let selector = ListParams::default().labels(&format!("app.kubernetes.io/name={program}"));
     let found = pods.list(&selector).await?;
     let newest = found
         .iter()
         .max_by_key(|pod| pod.metadata.creation_timestamp.clone().map(|time| time.0))
-        .with_context(|| format!("no operator runs in {PLATFORM}"))?;
+        .with_context(|| format!("no {program} runs in {PLATFORM}"))?;
     let name = newest.metadata.name.clone().unwrap_or_default();
     let version = name.rsplit_once('-').map(|(version, _)| version.to_owned());
     version.with_context(|| format!("{name} is no pod of a Deployment"))
@@ -220,15 +251,13 @@ fn definition(name: &str, engine: &str, has_job: bool) -> Value {
     })
 }
 
-fn granted() -> BTreeSet<Right> {
+fn rights(rules: Vec<PolicyRule>) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for scope in [Scope::Cluster, Scope::Namespace] {
-        for rule in rbac::rules(scope).rules {
-            for group in rule.api_groups.unwrap_or_default() {
-                for resource in rule.resources.clone().unwrap_or_default() {
-                    for verb in &rule.verbs {
-                        rights.insert((group.clone(), resource.clone(), verb.clone()));
-                    }
+    for rule in rules {
+        for group in rule.api_groups.unwrap_or_default() {
+            for resource in rule.resources.clone().unwrap_or_default() {
+                for verb in &rule.verbs {
+                    rights.insert((group.clone(), resource.clone(), verb.clone()));
                 }
             }
         }
@@ -236,13 +265,13 @@ fn granted() -> BTreeSet<Right> {
     rights
 }
 
-/// What the operator did and was refused, by the audit log.
-fn rights_in(log: &std::path::Path, pods: &str) -> Result<(BTreeSet<Right>, BTreeSet<Right>)> {
+/// What a user did and was refused, by the audit log.
+fn rights_in(log: &Path, user: &str, pods: &str) -> Result<(BTreeSet<Right>, BTreeSet<Right>)> {
     let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
     let file = File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
     for line in BufReader::new(file).lines() {
         let line = line?;
-        if !line.contains(OPERATOR) {
+        if !line.contains(user) {
             continue;
         }
         // The last line may be half written.
@@ -251,7 +280,7 @@ fn rights_in(log: &std::path::Path, pods: &str) -> Result<(BTreeSet<Right>, BTre
         };
         let reference = &event["objectRef"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        if event["user"]["username"] != OPERATOR || reference["resource"].is_null() {
+        if event["user"]["username"] != user || reference["resource"].is_null() {
             continue;
         }
         let resource = match reference["subresource"].as_str() {

@@ -1,15 +1,16 @@
-//! The whole lab is stopped and started again: sites come back by themselves, with what was in
-//! them. Everything else of the suite needs the lab, so this has a binary of its own, by whose name
-//! it runs after the other stories. Programs of the lab: `TUTTI_LAB_PROGRAM`, or the one that was
-//! built beside this test.
+//! A second node joins the lab, and what runs on it is reached from the first. Then the whole lab is
+//! stopped and started again: sites come back by themselves, with what was in them. Everything else
+//! of the suite needs the lab, so this has a binary of its own, by whose name it runs after the
+//! other stories. Programs of the lab: `TUTTI_LAB_PROGRAM`, or the one that was built beside this
+//! test.
 
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
-use journeys::{Browser, Editor, Story, look_at_the_post, took};
+use anyhow::{Context as _, Result, ensure};
+use journeys::{Blog, Browser, Editor, Story, look_at_the_post, took};
 use reqwest::Method;
 use tokio::process::Command;
 
@@ -18,16 +19,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TEXT: &str = "Written before the machine was switched off.";
 
 #[tokio::test]
-async fn a_post_is_found_after_a_restart_of_the_whole_lab() -> Result<()> {
+async fn a_post_on_a_second_node_is_found_after_a_restart_of_the_whole_lab() -> Result<()> {
     let story = Story::begin_alone("restart").await?;
+    let start = Instant::now();
+    lab(&["up", "--nodes", "2"]).await?;
+    took("a second node", start);
     let organization = story.organization().await?;
-    organization.order_wordpress("blog").await?;
-    let blog = organization.ready("blog").await?;
-    let url = blog.status.and_then(|s| s.url).context("no status.url")?;
-    let site = story.site(&url)?;
-    let password = organization.secret("blog-admin-password").await?;
-    let editor = Editor::sign_in(&site, "admin", &password).await?;
-    let post = editor.write_post("Before", TEXT).await?;
+    // Whatever is ordered now has no other place; the gateway stays where it is.
+    story.kubectl(&["cordon", "node-1"]).await?;
+    let blog = Blog::begin(&story, &organization, "Before", TEXT).await;
+    story.kubectl(&["uncordon", "node-1"]).await?;
+    let Blog {
+        site,
+        password,
+        post,
+        ..
+    } = blog?;
+    for component in ["web", "database"] {
+        let pod = organization.pod("blog", component).await?;
+        let node = pod.spec.and_then(|spec| spec.node_name);
+        ensure!(node.as_deref() == Some("node-2"), "{component}: {node:?}");
+    }
 
     let start = Instant::now();
     lab(&["stop"]).await?;
@@ -49,7 +61,7 @@ async fn a_post_is_found_after_a_restart_of_the_whole_lab() -> Result<()> {
     took("the post is found again", start);
     organization.ready("blog").await?;
     let browser = Browser::start(&story.lab).await?;
-    let post = format!("{url}{post}");
+    let post = format!("{}{post}", site.url);
     let outcome = look_at_the_post(&browser, &post, TEXT).await;
     browser.witness("restart", outcome).await?;
     browser.close().await?;

@@ -70,8 +70,9 @@ enum Command {
     },
     /// Follow logs of the operator, the gateway, or an instance.
     Logs {
-        #[command(flatten)]
-        choice: Choice,
+        /// A context of your kubeconfig instead of the lab.
+        #[arg(long)]
+        context: Option<String>,
         /// operator, gateway, or an instance as name or namespace/name.
         #[arg(default_value = "operator")]
         whose: String,
@@ -160,7 +161,7 @@ fn run(command: Command) -> Result<()> {
         Command::Install { choice, zone } => {
             platform::install::install(&Target::of(&choice)?, zone.as_deref())
         }
-        Command::Logs { choice, whose } => platform::logs::follow(&Target::of(&choice)?, &whose),
+        Command::Logs { context, whose } => platform::logs::follow(context.as_deref(), &whose),
         Command::App(AppCommand::Lint { folders }) => platform::lint::lint(&folders),
         Command::Node { plan } => node::supervise(&plan),
         Command::Forward { forwards } => forward::serve(forwards),

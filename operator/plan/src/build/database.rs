@@ -61,7 +61,7 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<StatefulSet> {
     Some(StatefulSet {
         metadata: metadata::owned(wish, names::database(&wish.name), COMPONENT_DATABASE),
         spec: Some(StatefulSetSpec {
-            replicas: Some(i32::from(!wish.instance.spec.stopped)),
+            replicas: Some(i32::from(is_needed(wish))),
             service_name: Some(names::database(&wish.name)),
             selector: metadata::label_selector(wish, COMPONENT_DATABASE),
             // Two engines on one volume would destroy it; a StatefulSet never starts the second
@@ -149,4 +149,10 @@ fn probe(period_seconds: i32, failure_threshold: i32) -> Probe {
         timeout_seconds: Some(5),
         ..Probe::default()
     }
+}
+
+/// Not while the instance is stopped, unless a job that has begun needs it.
+fn is_needed(wish: &Wish<'_>) -> bool {
+    let job = wish.rollout.job.as_ref();
+    !wish.instance.spec.stopped || job.is_some_and(|job| job.is_under_way)
 }

@@ -21,11 +21,11 @@ use crate::{check::Wish, names};
 /// How often a job is tried again: the database may be away for a moment, a bug stays.
 const RETRIES: i32 = 3;
 
-/// The install or upgrade job that must end well first; none while the instance is stopped,
-/// because its database is stopped too.
+/// The install or upgrade job that must end well first; none is begun while the instance is
+/// stopped, because its database is stopped too.
 pub(super) fn build_rollout(wish: &Wish<'_>) -> Option<Job> {
     let rollout = wish.rollout.job.as_ref()?;
-    if wish.instance.spec.stopped {
+    if wish.instance.spec.stopped && !rollout.is_under_way {
         return None;
     }
     let definition = wish.definition.job(rollout.when)?;

@@ -19,7 +19,8 @@ pub(super) fn judge(
     desired.database.as_ref()?;
     let namespace = pods::namespace(desired);
     let seen = observed.database.as_ref();
-    if instance.spec.stopped {
+    // A job that has begun keeps the database until it ends.
+    if instance.spec.stopped && desired.jobs.is_empty() {
         let running = seen.map_or(0, |seen| seen.replicas);
         return Some(if running > 0 {
             Finding::on_its_way("DatabaseStopping", "the database is shutting down", None)

@@ -49,11 +49,11 @@ pub(super) fn judge(
             .as_ref()
             .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
             .map_or("", |quantity| quantity.0.as_str());
-        if quantity::compare(&seen.requested, wished).is_some_and(std::cmp::Ordering::is_lt) {
-            growing = Some(format!(
-                "volume {short} grows from {} to {wished}",
-                seen.requested
-            ));
+        let has = seen.capacity.as_deref().unwrap_or(&seen.requested);
+        if quantity::compare(has, wished).is_some_and(std::cmp::Ordering::is_lt) {
+            let why = seen.resize.as_deref();
+            let why = why.map_or_else(String::new, |why| format!("; Kubernetes says: {why}"));
+            growing = Some(format!("volume {short} grows from {has} to {wished}{why}"));
         }
     }
     Some(match growing {

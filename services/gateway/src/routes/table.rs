@@ -8,7 +8,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use crds::{
     Route,
     app_definition::Protocol,
-    condition::{self, ACCEPTED, BACKEND_READY},
+    condition::{self, ACCEPTED, BACKEND_READY, READY},
     quantity,
     route::Access,
 };
@@ -228,10 +228,16 @@ fn state(route: &Route) -> State {
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice());
-    let Some(said) = condition::find(conditions.unwrap_or_default(), BACKEND_READY) else {
-        // The operator has accepted the Route and is about to look at its backend.
-        return State::Starting {
-            message: String::new(),
+    let conditions = conditions.unwrap_or_default();
+    let Some(said) = condition::find(conditions, BACKEND_READY) else {
+        // Of a Route that is no instance's nobody watches the backend: it is Ready when it is
+        // accepted. Any other one the operator has accepted and is about to look at.
+        return if condition::is_true(conditions, READY) {
+            State::Ready
+        } else {
+            State::Starting {
+                message: String::new(),
+            }
         };
     };
     let message = said.message.clone();
@@ -369,6 +375,21 @@ mod tests {
                 cause: "ImagePullFailed".into(),
             }
         );
+    }
+
+    #[test]
+    fn a_route_that_is_no_instances_is_served_when_it_is_ready() {
+        let mut route = route("o", "r", "a.test", "/");
+        route.status.as_mut().unwrap().conditions.pop();
+        let starting = State::Starting {
+            message: String::new(),
+        };
+        assert_eq!(state(&route), starting);
+        let status = route.status.as_mut().unwrap();
+        let mut ready = status.conditions[0].clone();
+        ready.type_ = READY.into();
+        status.conditions.push(ready);
+        assert_eq!(state(&route), State::Ready);
     }
 
     #[test]

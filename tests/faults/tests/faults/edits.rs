@@ -4,14 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use crds::condition;
 use faults::{
     end_state::{self, EndState, Keepsakes},
     incarnation::Manner,
     mischief::Mischief,
     run::Life,
     stage::{self, Stage},
-    stories::{Goal, INSTANCE, Story},
+    stories::{self, Goal, INSTANCE, Story},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -364,7 +363,7 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
         secrets
             .delete("shop-database", &DeleteParams::default())
             .await?;
-        let message = reason(&life, "SecretMissing").await?;
+        let message = life.ready_says("SecretMissing").await?;
         ensure!(
             message.contains("shop-database") && message.contains("tutti.dev/regenerate-secret"),
             "{message}"
@@ -403,6 +402,69 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
 }
 
 #[test]
+fn a_secret_that_is_going_away_is_told_without_asking_for_it_again_and_again() {
+    stage::test(async |stage| {
+        let life = begin(stage, "held").await?;
+        let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &life.ground.namespace);
+        let hold = |finalizers: Value| json!({ "metadata": { "finalizers": finalizers } });
+        let held = hold(json!(["acme.example/hold"]));
+        secrets
+            .patch("shop-database", &person(), &Patch::Merge(&held))
+            .await?;
+        secrets
+            .delete("shop-database", &DeleteParams::default())
+            .await?;
+        life.ready_says("SecretMissing").await?;
+        let asked = || {
+            let calls = life.operator.proxy.calls();
+            calls.iter().filter(|call| !call.is_watching).count()
+        };
+        let before = asked();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let since = asked() - before;
+        ensure!(
+            since <= 5,
+            "{since} calls in a second in which nothing happened"
+        );
+        let released = hold(Value::Null);
+        secrets
+            .patch("shop-database", &person(), &Patch::Merge(&released))
+            .await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn what_lost_its_labels_goes_too_when_an_instance_takes_its_data_along() {
+    stage::test(async |stage| {
+        let life = begin(stage, "unseen").await?;
+        // Otherwise the labels come back.
+        let wish = json!({ "paused": true, "deletionPolicy": "Delete" });
+        stories::change(&life.ground.instances, wish).await?;
+        life.ready_says("Running").await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for (kind, name) in [
+            (Kind::Secret, "shop-admin-password"),
+            (Kind::PersistentVolumeClaim, "shop-files"),
+        ] {
+            let path = "/metadata/labels/app.kubernetes.io~1managed-by";
+            perform(&life, &edit(kind, name, remove(path))).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let gone = DeleteParams::default();
+        life.ground.instances.delete(INSTANCE, &gone).await?;
+        life.reach(Goal::Gone).await?;
+        let rest = life.end(Goal::Gone).await?;
+        let data: Vec<_> = rest
+            .keys()
+            .filter(|name| name.contains("shop-admin-password") || name.contains("shop-files"))
+            .collect();
+        ensure!(data.is_empty(), "{data:?} are left");
+        Ok(())
+    });
+}
+
+#[test]
 fn labels_and_notes_of_a_secret_come_back_and_its_bytes_never_change() {
     stage::test(async |stage| {
         let mut life = begin(stage, "labels").await?;
@@ -436,25 +498,4 @@ fn labels_and_notes_of_a_secret_come_back_and_its_bytes_never_change() {
         ensure!(losses.is_empty(), "{losses:?}");
         Ok(())
     });
-}
-
-/// Waits for `Ready` to give this reason; what it says.
-async fn reason(life: &Life, reason: &str) -> Result<String> {
-    let begun = Instant::now();
-    loop {
-        let status = life
-            .ground
-            .instances
-            .get(INSTANCE)
-            .await?
-            .status
-            .unwrap_or_default();
-        match condition::find(&status.conditions, condition::READY) {
-            Some(ready) if ready.reason == reason => return Ok(ready.message.clone()),
-            ready if begun.elapsed() > SOON => {
-                anyhow::bail!("{reason} was expected, it is {ready:?}");
-            }
-            _ => tokio::time::sleep(Duration::from_millis(30)).await,
-        }
-    }
 }

@@ -9,7 +9,7 @@ use faults::{
     incarnation::{Incarnation, Manner},
     run::{Ground, Life},
     stage,
-    stories::{Goal, INSTANCE, Story},
+    stories::{Goal, Story},
 };
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -124,26 +124,8 @@ async fn respected(life: &Life, kind: Kind, name: &str, mut body: Value) -> Resu
     tokio::time::sleep(Duration::from_millis(300)).await;
     let before = plain(api, name).await?;
     Story::Provision.act(&life.ground.instances).await?;
-    let begun = Instant::now();
-    loop {
-        let status = life
-            .ground
-            .instances
-            .get(INSTANCE)
-            .await?
-            .status
-            .unwrap_or_default();
-        let ready = condition::find(&status.conditions, condition::READY);
-        if let Some(ready) = ready.filter(|ready| ready.reason == "NameTaken") {
-            ensure!(ready.message.contains(name), "{}", ready.message);
-            break;
-        }
-        ensure!(
-            begun.elapsed() < Duration::from_secs(5),
-            "NameTaken was expected, it is {ready:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
+    let message = life.ready_says("NameTaken").await?;
+    ensure!(message.contains(name), "{message}");
     let after = plain(api, name).await?;
     ensure!(before == after, "it was changed from {before} to {after}");
     // Out of the way, it does not stand in the way any more.

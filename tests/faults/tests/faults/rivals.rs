@@ -14,6 +14,9 @@ use faults::{
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 
+/// Longer than an operator may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 #[test]
 fn two_operators_at_once_do_everything_once() {
     let lives = if stage::is_long() { 20 } else { 4 };
@@ -57,24 +60,8 @@ fn another_leads_soon_when_a_leader_dies_and_within_fifteen_seconds_by_default()
 /// The leader is killed in the middle of an order.
 async fn take_over(stage: &'static Stage, seconds: u16, most: Duration) -> Result<()> {
     let ground = Ground::new(stage, "lease");
-    let contend = async |name: &str| {
-        let manner = Manner {
-            election: Some((seconds, name.to_owned())),
-            ..Manner::default()
-        };
-        Incarnation::start(stage, &ground.namespace, &manner).await
-    };
-    // The lease is in the organization's own namespace, which must be there before.
-    let founder = Incarnation::start(stage, &ground.namespace, &Manner::default()).await?;
-    ground.found(&founder).await?;
-    founder.kill();
-
-    let first = contend("first").await?;
-    let leases: Api<Lease> = Api::namespaced(stage.client.clone(), &ground.namespace);
-    while holder(&leases).await?.as_deref() != Some("first") {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let second = contend("second").await?;
+    let (first, _) = leader(&ground, seconds).await?;
+    let second = contend(&ground, seconds, "second").await?;
     first.proxy.arm(Mischief::KillAfter(5));
     Story::Provision.act(&ground.instances).await?;
     while !first.is_dead() {
@@ -97,6 +84,55 @@ async fn take_over(stage: &'static Stage, seconds: u16, most: Duration) -> Resul
         )
         .await?;
     Ok(())
+}
+
+#[test]
+fn an_operator_that_is_told_to_end_finishes_what_it_has_begun_and_gives_its_lease_back() {
+    stage::test(async |stage| {
+        let ground = Ground::new(stage, "ending");
+        let (operator, leases) = leader(&ground, 10).await?;
+        operator.proxy.arm(Mischief::Calm);
+        Story::Provision.act(&ground.instances).await?;
+        while operator.proxy.writes() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        operator.stop();
+        let told = Instant::now();
+        while !operator.has_ended() {
+            ensure!(told.elapsed() < PATIENCE, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let calls = operator.proxy.calls();
+        let cut_off = calls
+            .iter()
+            .find(|call| call.write.is_some() && call.status.is_none());
+        ensure!(cut_off.is_none(), "{cut_off:?}");
+        let holder = holder(&leases).await?.unwrap_or_default();
+        ensure!(holder.is_empty(), "{holder} still holds the lease");
+        Ok(())
+    });
+}
+
+/// An operator that leads in an organization of its own, and the leases there.
+async fn leader(ground: &Ground, seconds: u16) -> Result<(Incarnation, Api<Lease>)> {
+    // The lease is in the organization's own namespace, which must be there before.
+    let founder = Incarnation::start(ground.stage, &ground.namespace, &Manner::default()).await?;
+    ground.found(&founder).await?;
+    founder.kill();
+    let first = contend(ground, seconds, "first").await?;
+    let leases: Api<Lease> = Api::namespaced(ground.stage.client.clone(), &ground.namespace);
+    while holder(&leases).await?.as_deref() != Some("first") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok((first, leases))
+}
+
+async fn contend(ground: &Ground, seconds: u16, name: &str) -> Result<Incarnation> {
+    let manner = Manner {
+        election: Some((seconds, name.to_owned())),
+        ..Manner::default()
+    };
+    Incarnation::start(ground.stage, &ground.namespace, &manner).await
 }
 
 async fn holder(leases: &Api<Lease>) -> Result<Option<String>> {

@@ -5,7 +5,7 @@
 use std::{cell::RefCell, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use journeys::{Answer, Editor, Organization, Site, Story, is_ready, restarts, took, within};
+use journeys::{Answer, Blog, Editor, Organization, Site, Story, is_ready, restarts, took, within};
 use k8s_openapi::api::{
     batch::v1::{CronJob, Job},
     core::v1::Pod,
@@ -28,13 +28,12 @@ const SECRETS_OF_THE_TRADE: [&str; 5] = [
 async fn a_wordpress_gets_by_without_help() -> Result<()> {
     let story = Story::begin("alone").await?;
     let organization = story.organization().await?;
-    organization.order_wordpress("blog").await?;
-    let blog = organization.ready("blog").await?;
-    let url = blog.status.and_then(|s| s.url).context("no status.url")?;
-    let site = story.site(&url)?;
-    let password = organization.secret("blog-admin-password").await?;
-    let editor = Editor::sign_in(&site, "admin", &password).await?;
-    let post = editor.write_post("Kept", TEXT).await?;
+    let Blog {
+        site,
+        editor,
+        password,
+        post,
+    } = Blog::begin(&story, &organization, "Kept", TEXT).await?;
     let web = organization.pod("blog", "web").await?;
     // WordPress publishes at once what is due in less than a minute.
     let before = clock(&organization, &web, "+10 seconds").await?;

@@ -398,7 +398,7 @@ fn farewell(target: &Target, access: &Access, instance: &AppInstance, steps: &St
             "  certificate   {} (import it, and browsers trust the link)",
             lab.certificate_authority.display()
         );
-        if lab.https_port != 443 {
+        if (lab.http_port, lab.https_port) != (80, 443) {
             tell!(
                 "  ports         {} and {}, because 80 or 443 were taken",
                 lab.http_port,

@@ -27,8 +27,15 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
 }
 
 fn problems(folder: &Path) -> Result<Vec<String>> {
-    let definition = catalogue::definition(folder)?;
     let mut problems: Vec<String> = schema_problems(folder)?;
+    let definition = match catalogue::definition(folder) {
+        Ok(definition) => definition,
+        // A misspelt field has been named above; this says which one is missing for it.
+        Err(error) => {
+            problems.push(format!("{error:#}"));
+            return Ok(problems);
+        }
+    };
     problems.extend(
         plan::definition::problems(&definition.spec)
             .iter()
@@ -154,5 +161,11 @@ mod tests {
             problems(&app).unwrap(),
             ["spec.health.startSeconds: there is no such field"]
         );
+        // Also one that must be there.
+        let text = text.replace("  versions:", "  verions:");
+        std::fs::write(app.join("app.yaml"), text).unwrap();
+        let problems = problems(&app).unwrap();
+        assert_eq!(problems[0], "spec.verions: there is no such field");
+        assert!(problems[1].contains("versions"), "{problems:?}");
     }
 }

@@ -4,11 +4,15 @@ use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Result, bail};
 
-use super::{Target, install::NAMESPACE, target::run};
+use super::{
+    install::NAMESPACE,
+    target::{Kubectl, run},
+};
 
 /// Follows the logs of `operator`, `gateway`, or an instance (`name` or `namespace/name`).
 /// Ends only with kubectl.
-pub fn follow(target: &Target, whose: &str) -> Result<()> {
+pub fn follow(context: Option<&str>, whose: &str) -> Result<()> {
+    let cluster = Kubectl::of(context)?;
     let (namespace, selector) = match whose {
         "operator" | "gateway" => (
             NAMESPACE.to_owned(),
@@ -17,12 +21,12 @@ pub fn follow(target: &Target, whose: &str) -> Result<()> {
         instance => {
             let (namespace, name) = match instance.split_once('/') {
                 Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
-                None => (namespace_of(target, instance)?, instance.to_owned()),
+                None => (namespace_of(&cluster, instance)?, instance.to_owned()),
             };
             (namespace, format!("app.kubernetes.io/instance={name}"))
         }
     };
-    let mut kubectl = target.kubectl();
+    let mut kubectl = cluster.command();
     kubectl.args(["logs", "--namespace", &namespace, "--selector", &selector]);
     kubectl.args(["--all-containers", "--prefix", "--tail", "100", "--follow"]);
     // A database and a few pods of a large instance.
@@ -30,8 +34,8 @@ pub fn follow(target: &Target, whose: &str) -> Result<()> {
     Err(kubectl.exec().into())
 }
 
-fn namespace_of(target: &Target, instance: &str) -> Result<String> {
-    let mut kubectl = target.kubectl();
+fn namespace_of(cluster: &Kubectl, instance: &str) -> Result<String> {
+    let mut kubectl = cluster.command();
     kubectl.args(["get", "appi", "--all-namespaces", "--field-selector"]);
     kubectl.arg(format!("metadata.name={instance}"));
     let found = run(kubectl.args(["--output", "jsonpath={.items[*].metadata.namespace}"]))?;

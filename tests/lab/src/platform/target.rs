@@ -1,9 +1,6 @@
 //! Where Tutti is installed: which cluster, which registry, which tools.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 use bollard::Docker;
@@ -22,6 +19,49 @@ pub struct Choice {
     pub registry: Option<String>,
 }
 
+/// kubectl of one cluster.
+pub struct Kubectl {
+    program: PathBuf,
+    /// The lab's; else the person's own.
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+}
+
+impl Kubectl {
+    /// For a context of your kubeconfig; for the lab without one.
+    pub fn of(context: Option<&str>) -> Result<Self> {
+        match context {
+            Some(context) => Ok(Self {
+                program: on_path("kubectl")?,
+                kubeconfig: None,
+                context: Some(context.to_owned()),
+            }),
+            None => Ok(Self::of_lab(&Lab::discover()?)),
+        }
+    }
+
+    fn of_lab(lab: &Lab) -> Self {
+        Self {
+            program: lab.kubectl.clone(),
+            kubeconfig: Some(lab.kubeconfig.clone()),
+            context: None,
+        }
+    }
+
+    /// A call of it, to which arguments are added.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        if let Some(context) = &self.context {
+            command.arg("--context").arg(context);
+        }
+        command
+    }
+}
+
 /// A cluster to install on.
 pub struct Target {
     /// The lab, when it is the lab.
@@ -29,7 +69,7 @@ pub struct Target {
     context: Option<String>,
     /// Host and path of images, as nodes pull them.
     pub registry: String,
-    kubectl: PathBuf,
+    kubectl: Kubectl,
     helm: PathBuf,
 }
 
@@ -45,7 +85,7 @@ impl Target {
             return Ok(Self {
                 context: None,
                 registry: format!("{}/tutti", lab.registry),
-                kubectl: lab.kubectl.clone(),
+                kubectl: Kubectl::of_lab(&lab),
                 helm: lab.helm.clone(),
                 lab: Some(lab),
             });
@@ -63,7 +103,7 @@ impl Target {
             lab: None,
             context: Some(context.clone()),
             registry: registry.trim_end_matches('/').to_owned(),
-            kubectl: on_path("kubectl")?,
+            kubectl: Kubectl::of(Some(context))?,
             helm: on_path("helm")?,
         })
     }
@@ -104,27 +144,18 @@ impl Target {
     /// kubectl for this cluster.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        let mut command = self.with_kubeconfig(&self.kubectl);
-        if let Some(context) = &self.context {
-            command.arg("--context").arg(context);
-        }
-        command
+        self.kubectl.command()
     }
 
     /// helm for this cluster.
     #[must_use]
     pub fn helm(&self) -> Command {
-        let mut command = self.with_kubeconfig(&self.helm);
-        if let Some(context) = &self.context {
-            command.arg("--kube-context").arg(context);
-        }
-        command
-    }
-
-    fn with_kubeconfig(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new(&self.helm);
         if let Some(lab) = &self.lab {
             command.env("KUBECONFIG", &lab.kubeconfig);
+        }
+        if let Some(context) = &self.context {
+            command.arg("--kube-context").arg(context);
         }
         command
     }
