@@ -259,6 +259,19 @@ fn a_node_without_disk_is_told_with_a_mend_that_fits() {
     let message = stuck(&report, condition::WORKLOAD_READY, "NoNodeFits");
     says(message, &["disk-pressure", "free disk space"]);
     assert!(!message.contains("size"), "{message}");
+
+    // As Kubernetes 1.35 says it.
+    let report = the_app(starting(), |pod| {
+        let unnamed = "0/1 nodes are available: 1 node(s) had untolerated taint(s).";
+        pod.unschedulable = Some(unnamed.into());
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "NoNodeFits");
+    says(
+        message,
+        &["out of disk", "describe nodes", "free disk space"],
+    );
+    assert!(!message.contains("size"), "{message}");
 }
 
 #[test]

@@ -165,6 +165,10 @@ fn no_node_fits(pod: &str, why: &str) -> Finding {
         "free disk space on the node, or add a node"
     } else if why.contains("node.kubernetes.io/memory-pressure") {
         "free memory on the node, or add a node"
+    } else if why.contains("untolerated taint") {
+        // Newer schedulers do not name the taints any more.
+        "nodes are out of disk or memory, being drained, or reserved: kubectl describe nodes says \
+         which, under Taints; free disk space or memory there, or add a node"
     } else {
         "add a node, free one, or choose a smaller size (spec.size)"
     };

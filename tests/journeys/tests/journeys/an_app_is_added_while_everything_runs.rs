@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use journeys::{App, PAGE, Story, restarts, took};
+use journeys::{App, Organization, PAGE, Site, Story, restarts, took};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -29,6 +29,11 @@ async fn an_app_is_added_while_everything_runs() -> Result<()> {
     let pod = organization.pod("files", "web").await?;
     let note = organization.bash(&pod, "echo $NOTE").await?;
     ensure!(note.trim() == "first of a journey", "NOTE is {note}");
+
+    let start = Instant::now();
+    scale(&story, &organization, &site, 2).await?;
+    scale(&story, &organization, &site, 1).await?;
+    took("to two pods and back", start);
 
     let start = Instant::now();
     app.redefine(|spec| spec["env"][0]["value"] = json!("second ${settings.note}"))
@@ -73,6 +78,34 @@ async fn an_app_is_added_while_everything_runs() -> Result<()> {
         "the operator was restarted: {before:?}, {after:?}"
     );
     organization.end().await
+}
+
+/// As a person does it: `kubectl scale`.
+async fn scale(
+    story: &Story,
+    organization: &Organization,
+    site: &Site,
+    replicas: usize,
+) -> Result<()> {
+    let wish = format!("--replicas={replicas}");
+    story
+        .kubectl(&["scale", "appi/files", &wish, "-n", &organization.name])
+        .await?;
+    let found = organization.ready("files").await?;
+    let told = found.status.and_then(|status| status.replicas);
+    ensure!(
+        told.is_some_and(|told| usize::try_from(told) == Ok(replicas)),
+        "status.replicas is {told:?}"
+    );
+    journeys::within(60, "there are as many pods", || async {
+        let pods = organization.pods("files", "web").await?.len();
+        ensure!(pods == replicas, "{pods} pods");
+        Ok(())
+    })
+    .await?;
+    let page = site.page(PAGE).await?;
+    ensure!(page.status == 200, "{page:?}");
+    Ok(())
 }
 
 /// Every pod of the operator, and how often it was restarted.

@@ -8,6 +8,7 @@ mod an_app_is_added_while_everything_runs;
 mod an_operator_stops_resizes_deletes;
 mod bad_wishes_are_explained;
 mod nobody_takes_an_address;
+mod the_api_server_is_away;
 mod the_gateway_restarts_under_load;
 mod the_leading_operator_is_killed;
 mod two_organizations_cannot_reach_each_other;
