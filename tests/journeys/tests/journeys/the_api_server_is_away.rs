@@ -36,6 +36,13 @@ async fn visitors_do_not_notice_that_the_api_server_is_away() -> Result<()> {
         .change("site", json!({"stopped": true}))
         .await?;
     organization.reason("site", 60, "Stopped").await?;
+    let site = story.site(&url)?;
+    journeys::within(60, "the gateway hears of it", || async {
+        let page = site.page("/").await?;
+        ensure!(page.header("tutti-reason") == "Stopped", "{page:?}");
+        Ok(())
+    })
+    .await?;
     organization.end().await
 }
 

@@ -15,8 +15,13 @@ async fn the_gateway_restarts_under_load_and_no_request_fails() -> Result<()> {
     // A file that Apache gives out by itself: the gateway is on trial, not PHP.
     let path = "/wp-includes/css/buttons.min.css";
     let keeping = story.site(&url)?;
-    let answer = keeping.page(path).await?;
-    ensure!(answer.status == 200, "{answer:?}");
+    // Status says it a moment before the gateway has heard of it.
+    journeys::within(30, "the site answers", || async {
+        let answer = keeping.page(path).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
+    })
+    .await?;
 
     let visitors = Visitors::come(&story.lab, keeping, path);
     let start = Instant::now();
