@@ -16,12 +16,12 @@ use plan::names::claims;
 
 use super::{
     Instances,
-    apply::{delete_child, metadata},
+    apply::{delete_child, own_metadata},
 };
 use crate::{
     cache::{
         Child, Children, InstanceKey, Kind, Seen,
-        child::{Applied, Kept, is_of},
+        child::{Applied, Kept},
     },
     failure::Failure,
 };
@@ -109,13 +109,8 @@ async fn without_labels(
         .filter(|slot| !known.contains_key(slot));
     let host = &status.host;
     let looks = slots.map(|(kind, name)| async move {
-        let found = metadata(operator, key, kind, &name).await;
-        let found = found.map_err(|source| Failure::Observe {
-            what: format!("{kind:?} {name}"),
-            source,
-        })?;
-        let ours = found
-            .filter(|found| is_of(found, key) && host.is_some() && Kept::of(found).host == *host);
+        let found = own_metadata(operator, key, kind, &name).await?;
+        let ours = found.filter(|found| host.is_some() && Kept::of(found).host == *host);
         Ok(ours.map(|found| {
             let child = Child {
                 applied: Applied::of(&found),

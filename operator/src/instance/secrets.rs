@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Instances,
-    apply::{Trouble, Writer, metadata, trouble},
+    apply::{Trouble, Writer, metadata, own_metadata, trouble},
 };
 use crate::{
     cache::{
@@ -146,12 +146,8 @@ pub async fn find_lost(
         return Ok(false);
     };
     let looks = names.split(',').map(|name| async move {
-        let found = metadata(operator, key, Kind::Secret, name).await;
-        let found = found.map_err(|source| Failure::Observe {
-            what: format!("Secret {name}"),
-            source,
-        })?;
-        let found = found.filter(|found| found.deletion_timestamp.is_none() && is_of(found, key));
+        let found = own_metadata(operator, key, Kind::Secret, name).await?;
+        let found = found.filter(|found| found.deletion_timestamp.is_none());
         if let Some(found) = &found {
             note(operator, key, name, child(found));
         }

@@ -152,7 +152,7 @@ fn probe(period_seconds: i32, failure_threshold: i32) -> Probe {
 }
 
 /// Not while the instance is stopped, unless a job that has begun needs it.
-fn is_needed(wish: &Wish<'_>) -> bool {
+pub(super) fn is_needed(wish: &Wish<'_>) -> bool {
     let job = wish.rollout.job.as_ref();
     !wish.instance.spec.stopped || job.is_some_and(|job| job.is_under_way)
 }

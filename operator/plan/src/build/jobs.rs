@@ -13,6 +13,7 @@ use k8s_openapi::{
 };
 
 use super::{
+    database,
     metadata::{self, COMPONENT_JOB, COMPONENT_WEB},
     pod::{self, User},
 };
@@ -25,7 +26,7 @@ const RETRIES: i32 = 3;
 /// stopped, because its database is stopped too.
 pub(super) fn build_rollout(wish: &Wish<'_>) -> Option<Job> {
     let rollout = wish.rollout.job.as_ref()?;
-    if wish.instance.spec.stopped && !rollout.is_under_way {
+    if !database::is_needed(wish) {
         return None;
     }
     let definition = wish.definition.job(rollout.when)?;
