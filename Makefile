@@ -62,7 +62,9 @@ test: lab ## Every test but the long ones, the quick ones first; starts the lab 
 	cargo test --lib --bins --test plan --test schema --test gateway
 	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --no-fail-fast
+	lines=$$($(LAB) env) && eval "$$lines" && \
+	RUST_TEST_THREADS=4 cargo test --package crds --package faults --no-fail-fast && \
+	cargo test --package journeys --no-fail-fast
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather

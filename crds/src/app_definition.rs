@@ -536,7 +536,8 @@ pub struct Job {
     pub name: String,
     /// When it runs.
     pub when: When,
-    /// For periodic ones: a cron schedule in UTC, such as `*/5 * * * *`.
+    /// For periodic ones: a cron schedule in UTC, such as `*/5 * * * *`. Where it leaves open when
+    /// exactly (`*/5`, `@daily`), each instance has a time of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 100),

@@ -7,6 +7,10 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// In a rule: a wish for a larger volume could not be granted. It may be taken back, down to what
+/// there is, which the operator sees to.
+const CANNOT_GROW: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.reason == 'StorageCannotGrow'))";
+
 /// One running app of one organization: its own database, storage, network, secrets and address.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
@@ -37,14 +41,14 @@ use serde::{Deserialize, Serialize};
         .message("metadata.name: lower-case letters, digits and dashes, beginning with a letter: host names are made from it"),
     validation = Rule::new("self.metadata.name.size() <= 40")
         .message("metadata.name: at most 40 characters, so that the names of the objects made from it stay within 63"),
+    validation = Rule::new(format!("!has(oldSelf.spec.storage) || {CANNOT_GROW} || (has(self.spec.storage) && oldSelf.spec.storage.all(name, name in self.spec.storage))"))
+        .message("spec.storage: a size that was asked for cannot be taken back; volumes only grow"),
+    validation = Rule::new(format!("!has(oldSelf.spec.storage) || !has(self.spec.storage) || {CANNOT_GROW} || self.spec.storage.all(name, !(name in oldSelf.spec.storage) || !isQuantity(self.spec.storage[name]) || !isQuantity(oldSelf.spec.storage[name]) || quantity(self.spec.storage[name]).compareTo(quantity(oldSelf.spec.storage[name])) >= 0)"))
+        .message("spec.storage: volumes only grow; give a size that is not smaller than the present one"),
     validation = Rule::new("!self.metadata.name.endsWith('-database')")
         .message("metadata.name: the database of an instance 'shop' is called 'shop-database'; choose a name that does not end so"),
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.storage) || !has(oldSelf.storage)")
-        .message("storage: a size that was asked for cannot be taken back; volumes only grow"),
-)]
 pub struct AppInstanceSpec {
     /// The AppDefinition that it is an instance of, such as `wordpress`. Cannot be changed.
     #[schemars(length(min = 1, max = 40))]
@@ -79,10 +83,6 @@ pub struct AppInstanceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "storage_schema")]
     #[x_kube(
-        validation = Rule::new("oldSelf.all(name, name in self)")
-            .message("storage: a size that was asked for cannot be taken back; volumes only grow"),
-        validation = Rule::new("self.all(name, !(name in oldSelf) || !isQuantity(self[name]) || !isQuantity(oldSelf[name]) || quantity(self[name]).compareTo(quantity(oldSelf[name])) >= 0)")
-            .message("storage: volumes only grow; give a size that is not smaller than the present one"),
         validation = Rule::new("self.all(name, !isQuantity(self[name]) || quantity(self[name]).compareTo(quantity('1Mi')) >= 0)")
             .message("storage: a volume has at least 1Mi; give the unit too, such as '10Gi'"),
     )]
@@ -144,6 +144,7 @@ pub struct AppInstanceStatus {
     pub observed_generation: Option<i64>,
     /// What is true of it, `Ready` first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
     /// Its default address.

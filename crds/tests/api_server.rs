@@ -104,7 +104,8 @@ async fn storage_only_grows_and_is_compared_by_value() {
     let there = server
         .create(instance("shop").with("/spec/storage", asked))
         .await;
-    let told = "storage: volumes only grow; give a size that is not smaller than the present one";
+    let told =
+        "spec.storage: volumes only grow; give a size that is not smaller than the present one";
     for smaller in ["1Gi", "2047Mi", "1.9Gi"] {
         server
             .refuses_change(
@@ -134,7 +135,7 @@ async fn storage_that_was_asked_for_is_not_taken_back() {
     let there = server
         .create(instance("shop").with("/spec/storage", asked))
         .await;
-    let told = "storage: a size that was asked for cannot be taken back; volumes only grow";
+    let told = "spec.storage: a size that was asked for cannot be taken back; volumes only grow";
     server
         .refuses_change(
             there
@@ -149,6 +150,33 @@ async fn storage_that_was_asked_for_is_not_taken_back() {
     let more = json!({ "content": "2Gi", "database": "3Gi" });
     server
         .accepts_change(there.clone().with("/spec/storage", more))
+        .await;
+}
+
+#[tokio::test]
+async fn storage_that_could_not_be_granted_may_be_taken_back() {
+    let server = server().await;
+    let asked = json!({ "content": "2Gi" });
+    let there = server
+        .create(instance("shop").with("/spec/storage", asked))
+        .await;
+    let refused = server
+        .set_status(
+            &there,
+            json!({ "conditions": [{
+                "type": "StorageReady",
+                "status": "False",
+                "reason": "StorageCannotGrow",
+                "message": "it stays as it is",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }] }),
+        )
+        .await;
+    server
+        .accepts_change(refused.clone().with("/spec/storage/content", json!("1Gi")))
+        .await;
+    server
+        .accepts_change(refused.clone().without("/spec/storage"))
         .await;
 }
 

@@ -139,10 +139,11 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         )
     } else if message.contains("only dynamically provisioned pvc can be resized") {
         (
-            "StorageCannotGrow",
+            plan::health::STORAGE_CANNOT_GROW,
             format!(
-                "the storage class of {name} cannot make volumes larger, so it stays as it \
-                 is; ask the platform's operators for one that can (allowVolumeExpansion)"
+                "the storage class of volume {name} cannot make volumes larger, so it stays as it \
+                 is, and the app runs with it; take the larger size out of spec.storage, or have \
+                 the platform's operators allow it (allowVolumeExpansion of the class)"
             ),
         )
     } else if status.code == 409 && status.reason == "Conflict" && message.contains("conflict") {

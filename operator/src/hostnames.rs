@@ -121,7 +121,7 @@ fn write(
                     state: State::Stuck,
                     reason: "HostnameTaken",
                     message: format!(
-                        "{hostname} is held by {who} already; remove it here, or have it given up \
+                        "{hostname} is held by {who} already; remove it here (for an instance: from spec.domains), or have it given up \
                          there"
                     ),
                 },

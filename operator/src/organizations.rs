@@ -18,15 +18,17 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use plan::{
+    check::is_granted,
     digest,
     health::{self, Finding, State},
     organization::{self, DesiredOrganization},
 };
 use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     backoff::Backoffs,
-    cache::{Cache, child::Applied, fence::FenceKind},
+    cache::{Cache, InstanceKey, child::Applied, fence::FenceKind},
     failure::Failure,
     metrics::Metrics,
     news::News,
@@ -36,6 +38,7 @@ use crate::{
 pub struct Organizations {
     client: Client,
     cache: Cache,
+    touch_instance: UnboundedSender<InstanceKey>,
     metrics: Metrics,
     news: News,
     backoff: Backoffs<String>,
@@ -45,14 +48,20 @@ pub struct Organizations {
 const TAKEN_AGAIN: Duration = Duration::from_secs(30);
 
 impl Organizations {
-    /// Everything that reconciling needs.
+    /// Everything that reconciling needs; instances that waited for a fence are named to the channel.
     #[must_use]
-    pub fn new(client: Client, cache: Cache, metrics: Metrics) -> Self {
+    pub fn new(
+        client: Client,
+        cache: Cache,
+        touch_instance: UnboundedSender<InstanceKey>,
+        metrics: Metrics,
+    ) -> Self {
         let backoff = Backoffs::new(Duration::from_millis(500), Duration::from_secs(60));
         Self {
             news: News::new(client.clone()),
             client,
             cache,
+            touch_instance,
             metrics,
             backoff,
         }
@@ -172,7 +181,7 @@ async fn claim_namespace(
                 message: format!("an earlier namespace {name} is still going away"),
             }));
         }
-        if !organization::may_adopt(found.labels(), name) {
+        if !organization::may_adopt(&found.metadata, name) {
             return Ok(Some(Finding {
                 state: State::Stuck,
                 reason: "NamespaceTaken",
@@ -328,7 +337,17 @@ fn note(operator: &Organizations, key: (String, FenceKind), metadata: &ObjectMet
         .get_mut(&key)
         .is_none_or(|known| known.is_news(&mut applied));
     if is_news {
-        fences.insert(key, applied);
+        fences.insert(key.clone(), applied);
+    }
+    drop(fences);
+    // The watch will not call this news.
+    for instance in operator.cache.instances_in(&key.0) {
+        if !is_granted(&instance) {
+            let _ = operator.touch_instance.send(InstanceKey {
+                namespace: key.0.clone(),
+                name: instance.name_any(),
+            });
+        }
     }
 }
 
@@ -356,6 +375,14 @@ async fn delete(
             ),
         };
         write_status(organization, operator, &finding, instances.len()).await?;
+        // They run on meanwhile, and nobody else may come in.
+        let desired = organization::desired(organization);
+        if claim_namespace(operator, &name, &desired.namespace)
+            .await?
+            .is_none()
+        {
+            build_fence(operator, &name, &desired).await?;
+        }
         return Ok(Action::await_change());
     }
     if organization.spec.deletion_policy == DeletionPolicy::Delete {
@@ -381,7 +408,7 @@ async fn delete_namespace(operator: &Organizations, name: &str) -> Result<(), Fa
             what: format!("namespace {name}"),
             source,
         })?;
-    let Some(found) = found.filter(|found| organization::may_adopt(found.labels(), name)) else {
+    let Some(found) = found.filter(|found| organization::may_adopt(&found.metadata, name)) else {
         return Ok(());
     };
     let params = DeleteParams {

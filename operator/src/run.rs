@@ -185,6 +185,8 @@ pub fn impatient(mut cluster: kube::Config, patience: Duration) -> Result<Client
 
 /// The queues of the controllers.
 struct Queues {
+    /// For those that make what instances wait for.
+    touch_instance: UnboundedSender<InstanceKey>,
     instances: UnboundedReceiver<InstanceKey>,
     organizations: UnboundedReceiver<String>,
     definitions: UnboundedReceiver<String>,
@@ -320,10 +322,22 @@ fn start_watches(
         },
     );
     watch::children(client, &cache, readiness, &touch_instance, tasks);
-    fence_watch::fences(client, &cache, readiness, &touch_organization, tasks);
+    let (instance, all, organization) = (
+        touch_instance.clone(),
+        cache.instances.clone(),
+        touch_organization.clone(),
+    );
+    fence_watch::fences(client, &cache, readiness, tasks, move |namespace| {
+        // Instances wait for the fence.
+        touch_all(&all, &instance, |other| {
+            other.metadata.namespace.as_ref() == Some(&namespace) && !is_granted(other)
+        });
+        let _ = organization.send(namespace);
+    });
     (
         cache,
         Queues {
+            touch_instance,
             instances,
             organizations,
             definitions,
@@ -412,6 +426,7 @@ async fn lead(
     let organizations = Arc::new(organizations::Organizations::new(
         client.clone(),
         cache.clone(),
+        queues.touch_instance,
         metrics.clone(),
     ));
     let definitions = Arc::new(definitions::Definitions::new(

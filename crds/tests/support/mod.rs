@@ -221,6 +221,17 @@ impl Server {
         Object::from(object.kind, &made.unwrap())
     }
 
+    /// Sets the status, as a controller does; the object as it is then.
+    pub async fn set_status(&self, there: &Object, status: Value) -> Object {
+        let patch = Patch::Merge(json!({ "status": status }));
+        let params = PatchParams::default();
+        let made = self
+            .api(there.kind)
+            .patch_status(there.name(), &params, &patch)
+            .await;
+        Object::from(there.kind, &made.unwrap())
+    }
+
     async fn replace(&self, changed: &Object) -> Result<(), String> {
         let object: DynamicObject = serde_json::from_value(changed.value.clone()).unwrap();
         let params = PostParams {

@@ -108,6 +108,7 @@ pub fn check<'a>(
             .ok_or_else(|| Rejection::NotInAnOrganization {
                 namespace: namespace.clone(),
             })?;
+    organization_takes_more(instance, organization)?;
     quota_has_room(instance, organization)?;
     let app = instance.spec.app.clone();
     let spec = &definition
@@ -139,6 +140,28 @@ pub fn check<'a>(
         environment,
         storage,
     })
+}
+
+/// Nothing begins in a namespace that the organization could not take, or has not closed yet, nor in
+/// an organization that is going away. What runs is looked after all the same.
+fn organization_takes_more(
+    instance: &AppInstance,
+    organization: &OrganizationFacts,
+) -> Result<(), Rejection> {
+    if is_granted(instance) {
+        return Ok(());
+    }
+    if organization.is_leaving {
+        return Err(Rejection::OrganizationIsLeaving {
+            organization: organization.name.clone(),
+        });
+    }
+    if !organization.is_fenced {
+        return Err(Rejection::OrganizationNotFenced {
+            organization: organization.name.clone(),
+        });
+    }
+    Ok(())
 }
 
 /// What was granted once stays granted, however small the quota becomes.

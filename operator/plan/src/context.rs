@@ -47,6 +47,10 @@ pub struct OrganizationFacts {
     pub name: String,
     /// Which pods its namespace admits.
     pub pod_security: PodSecurity,
+    /// Whether it is being deleted.
+    pub is_leaving: bool,
+    /// Whether its namespace is its own and has a closed network.
+    pub is_fenced: bool,
     /// How many instances it may have.
     pub most_instances: usize,
     /// How many of its instances come before this one: those that were granted already, and those

@@ -289,13 +289,12 @@ fn storage(spec: &AppDefinitionSpec, found: &mut Found) {
     let database = (spec.database.engine != Engine::None)
         .then(|| ("database.size".to_owned(), &spec.database.size));
     for (field, size) in volumes.chain(database) {
-        if quantity::compare(size, "1Mi").is_none_or(Ordering::is_lt) {
-            found.say(
-                field,
-                "BrokenVolume",
-                format!("{size:?} is less than 1Mi; give the unit too, such as 10Gi"),
-            );
-        }
+        let mend = match quantity::compare(size, "1Mi") {
+            None => "is no size; a number and Mi, Gi or Ti (or M, G, T) is wanted, such as 10Gi",
+            Some(Ordering::Less) => "is less than 1Mi; give the unit too, such as 10Gi",
+            Some(_) => continue,
+        };
+        found.say(field, "BrokenVolume", format!("{size:?} {mend}"));
     }
     if spec.database.engine != Engine::None && spec.database.version.is_none() {
         found.say(

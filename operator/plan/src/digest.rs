@@ -18,6 +18,15 @@ pub fn of_text(text: &str) -> String {
     short(text.as_bytes())
 }
 
+/// A number that a text always gives, as evenly spread as if it had been thrown.
+#[must_use]
+pub fn number(text: &str) -> u64 {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 fn short(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes)

@@ -51,13 +51,22 @@ pub fn desired(organization: &Organization) -> DesiredOrganization {
     }
 }
 
-/// Whether a namespace that exists may become this organization's: it says so itself. A namespace
-/// that somebody else made for something else is never taken.
+/// Whether a namespace that exists may become this organization's: it says so itself, or was its
+/// before somebody took the label away. A namespace that somebody else made for something else is
+/// never taken.
 #[must_use]
-pub fn may_adopt(namespace_labels: &BTreeMap<String, String>, organization: &str) -> bool {
-    namespace_labels
-        .get(labels::ORGANIZATION)
-        .is_some_and(|owner| owner == organization)
+pub fn may_adopt(namespace: &ObjectMeta, organization: &str) -> bool {
+    let label = namespace
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(labels::ORGANIZATION));
+    match label {
+        Some(owner) => owner == organization,
+        None => namespace
+            .annotations
+            .as_ref()
+            .is_some_and(|annotations| annotations.contains_key(labels::PLAN)),
+    }
 }
 
 fn namespace(name: &str, pod_security: PodSecurity) -> Namespace {
@@ -161,7 +170,9 @@ fn network_policy(namespace: &str) -> NetworkPolicy {
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector::default()),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
-            ingress: None,
+            // Empty and not left out: what is not said is nobody's, and a rule that somebody adds would
+            // stay.
+            ingress: Some(Vec::new()),
             egress: Some(vec![NetworkPolicyEgressRule {
                 to: Some(vec![NetworkPolicyPeer {
                     namespace_selector: selector("kubernetes.io/metadata.name", "kube-system"),

@@ -12,6 +12,22 @@ pub enum Rejection {
         /// The namespace.
         namespace: String,
     },
+    /// The organization's namespace has no closed network (yet).
+    #[error(
+        "organization {organization:?} has no namespace with a closed network yet; it begins as soon as it has (see: kubectl describe org {organization})"
+    )]
+    OrganizationNotFenced {
+        /// The organization.
+        organization: String,
+    },
+    /// The organization is being deleted.
+    #[error(
+        "organization {organization:?} is being deleted, nothing new begins in it; choose another, or order it again when it is gone (kubectl describe org {organization} says what it waits for)"
+    )]
+    OrganizationIsLeaving {
+        /// The organization.
+        organization: String,
+    },
     /// The organization has as many instances as it may have.
     #[error(
         "organization {organization:?} may have {most} instances (its spec.quota.instances) and has them; raise that, or delete an instance that is not needed"
@@ -182,6 +198,8 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotInAnOrganization { .. } => "NotInAnOrganization",
+            Self::OrganizationNotFenced { .. } => "OrganizationNotFenced",
+            Self::OrganizationIsLeaving { .. } => "OrganizationIsLeaving",
             Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::UnknownApp { .. } => "UnknownApp",
             Self::DefinitionInvalid { .. } => "DefinitionInvalid",

@@ -1,7 +1,9 @@
-//! Cron schedules: whether Kubernetes will take one. Its own answer comes only when an instance is
-//! made, on the wrong object.
+//! Cron schedules: whether Kubernetes will take one (its own answer comes only when an instance is
+//! made, on the wrong object), and when each instance has its turn.
 //!
 //! Rule: <https://pkg.go.dev/github.com/robfig/cron/v3>, standard parser.
+
+use crate::digest;
 
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -24,9 +26,7 @@ const FIELDS: [(&str, u32, u32, &[&str]); 5] = [
 pub fn check(schedule: &str) -> Result<(), String> {
     if let Some(word) = schedule.strip_prefix('@') {
         return match word {
-            "hourly" | "daily" | "midnight" | "weekly" | "monthly" | "yearly" | "annually" => {
-                Ok(())
-            }
+            "hourly" | "daily" | "weekly" | "monthly" | "yearly" => Ok(()),
             _ => Err(format!(
                 "{schedule:?} is none of @hourly, @daily, @weekly, @monthly and @yearly"
             )),
@@ -51,6 +51,38 @@ pub fn check(schedule: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The schedule as an instance keeps it. Where a definition leaves open when exactly, `*/5 * * * *`
+/// or `@daily`, each instance has a time of its own, always the same one: a thousand instances must
+/// not start their jobs in the same second. What names a time is kept as it is.
+///
+/// `whose` tells the jobs of all instances apart.
+#[must_use]
+pub fn spread(schedule: &str, whose: &str) -> String {
+    let number = digest::number(whose);
+    let minute = number % 60;
+    let hour = number / 60 % 24;
+    let day = number / (60 * 24);
+    match schedule {
+        "@hourly" => format!("{minute} * * * *"),
+        "@daily" => format!("{minute} {hour} * * *"),
+        "@weekly" => format!("{minute} {hour} * * {}", day % 7),
+        // Every month has 28 days.
+        "@monthly" => format!("{minute} {hour} {} * *", 1 + day % 28),
+        "@yearly" => format!("{minute} {hour} {} {} *", 1 + day % 28, 1 + day / 28 % 12),
+        _ => spread_minutes(schedule, number).unwrap_or_else(|| schedule.to_owned()),
+    }
+}
+
+/// `*/5 * * * *` as `3-59/5 * * * *`: as often, when the step divides the hour.
+fn spread_minutes(schedule: &str, number: u64) -> Option<String> {
+    let (minute, others) = schedule.split_once(char::is_whitespace)?;
+    let step: u64 = minute.strip_prefix("*/")?.parse().ok()?;
+    if step == 0 || 60 % step != 0 {
+        return None;
+    }
+    Some(format!("{}-59/{step} {others}", number % step))
 }
 
 /// `*`, `5`, `1-5`, each with `/2` if need be.
@@ -79,7 +111,7 @@ fn is_item(item: &str, smallest: u32, largest: u32, words: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, spread};
 
     #[test]
     fn schedules_that_kubernetes_takes_are_taken() {
@@ -111,6 +143,46 @@ mod tests {
         ] {
             let error = check(schedule).unwrap_err();
             assert!(error.contains(told), "{schedule}: {error}");
+        }
+    }
+
+    #[test]
+    fn each_instance_has_a_time_of_its_own_where_the_definition_names_none() {
+        for (schedule, times) in [
+            ("*/5 * * * *", 5),
+            ("*/1 * * * *", 1),
+            ("*/15 3 * * mon", 15),
+            ("@hourly", 60),
+            ("@daily", 60 * 24),
+            ("@weekly", 60 * 24 * 7),
+            ("@monthly", 60 * 24 * 28),
+            ("@yearly", 60 * 24 * 28 * 12),
+        ] {
+            let own = |whose: u32| spread(schedule, &format!("acme/blog-{whose}/cron"));
+            assert_eq!(own(1), own(1), "{schedule}");
+            let seen: std::collections::HashSet<_> = (0..1000)
+                .map(|whose| {
+                    let spread = own(whose);
+                    assert_eq!(check(&spread), Ok(()), "{schedule} became {spread}");
+                    spread
+                })
+                .collect();
+            // A thousand throws leave few of so many times free.
+            assert!(seen.len() <= times, "{schedule}: {seen:?}");
+            assert!(seen.len() >= times.min(1000) / 2, "{schedule}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_that_names_its_time_is_kept() {
+        for schedule in [
+            "0 3 * * *",
+            "* * * * *",
+            "*/7 * * * *",
+            "5-59/5 * * * *",
+            "0,30 * * * *",
+        ] {
+            assert_eq!(spread(schedule, "acme/blog/cron"), schedule);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every reason for which a wish is refused: one that is, and one next to it that is not.
 
 use crds::{
+    AppInstanceStatus,
     app_definition::{Engine, SecurityException},
     labels,
     organization::PodSecurity,
@@ -61,6 +62,29 @@ fn an_instance_outside_of_an_organization_is_refused() {
     assert_eq!(reason, "NotInAnOrganization");
     assert!(message.contains("\"acme\""), "{message}");
     granted(&wordpress(), &shop());
+}
+
+#[test]
+fn nothing_begins_without_a_closed_network_or_in_an_organization_that_goes_and_what_runs_goes_on() {
+    let mut open = wordpress();
+    open.organization.as_mut().unwrap().is_fenced = false;
+    let (reason, message) = refused(&open, &shop());
+    assert_eq!(reason, "OrganizationNotFenced");
+    assert!(message.contains("kubectl describe org acme"), "{message}");
+
+    let mut leaving = wordpress();
+    leaving.organization.as_mut().unwrap().is_leaving = true;
+    let (reason, message) = refused(&leaving, &shop());
+    assert_eq!(reason, "OrganizationIsLeaving");
+    assert!(message.contains("is being deleted"), "{message}");
+
+    let mut running = shop();
+    running.status = Some(AppInstanceStatus {
+        host: Some("shop-x7k2m9p4qa.apps.example".to_owned()),
+        ..AppInstanceStatus::default()
+    });
+    granted(&open, &running);
+    granted(&leaving, &running);
 }
 
 #[test]
@@ -363,6 +387,8 @@ fn the_address_names_the_port_where_it_is_not_https_own() {
 fn every_rejection_has_a_test_here(rejection: &Rejection) {
     match rejection {
         Rejection::NotInAnOrganization { .. }
+        | Rejection::OrganizationNotFenced { .. }
+        | Rejection::OrganizationIsLeaving { .. }
         | Rejection::QuotaExceeded { .. }
         | Rejection::UnknownApp { .. }
         | Rejection::DefinitionInvalid { .. }

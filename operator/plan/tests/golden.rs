@@ -39,6 +39,7 @@ fn objects(state: &DesiredState) -> Objects {
         url,
         version,
         memory_limit: _,
+        health: _,
     } = state;
     let mut objects = Objects::new();
     let mut add = |value: Value| {

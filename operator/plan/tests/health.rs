@@ -217,6 +217,28 @@ fn a_crash_loop_is_told_with_exit_code_and_last_line() {
 }
 
 #[test]
+fn an_app_that_is_ended_because_its_health_does_not_answer_is_no_crash_loop() {
+    for (reason, code) in [("Completed", 0), ("Error", 143), ("Error", 137)] {
+        let report = the_app(starting(), |pod| {
+            pod.waiting = Some(("CrashLoopBackOff".into(), "back-off 10s".into()));
+            pod.terminated = Some((reason.into(), code));
+            pod.restarts = 2;
+        })
+        .report(&shop());
+        let message = stuck(&report, condition::WORKLOAD_READY, "AppDoesNotAnswer");
+        says(
+            message,
+            &[
+                "GET /healthz on port 8080",
+                "200 to 399",
+                "180 s",
+                "--previous",
+            ],
+        );
+    }
+}
+
+#[test]
 fn a_first_restart_is_no_crash_loop() {
     let once = the_app(starting(), |pod| {
         pod.terminated = Some(("Error".into(), 1));
@@ -275,13 +297,20 @@ fn a_node_without_disk_is_told_with_a_mend_that_fits() {
 }
 
 #[test]
-fn a_pod_that_waits_for_its_volume_is_not_stuck() {
+fn a_pod_that_waits_for_its_volume_is_not_stuck_until_that_takes_too_long() {
     let report = the_app(starting(), |pod| {
         pod.unschedulable = Some("pod has unbound immediate PersistentVolumeClaims".into());
     })
     .report(&shop());
     let message = on_its_way(&report, condition::WORKLOAD_READY, "WaitingForVolume");
-    says(message, &["StorageClass"]);
+    says(message, &["shop-1", "it is given until"]);
+    let report = the_app(starting(), |pod| {
+        pod.unschedulable = Some("pod has unbound immediate PersistentVolumeClaims".into());
+        pod.created = Some(ago(301));
+    })
+    .report(&shop());
+    let message = stuck(&report, condition::WORKLOAD_READY, "VolumeNotMade");
+    says(message, &["StorageClass", "kubectl get sc"]);
 }
 
 #[test]
@@ -930,4 +959,33 @@ fn visitors_are_told_how_far_a_start_is() {
             .contains("its database comes first")
     );
     assert_eq!(database.backend.reason, "Starting");
+}
+
+#[test]
+fn a_wish_that_cannot_come_true_is_no_reason_to_tell_visitors_of_a_broken_site() {
+    let refusal = Refusal {
+        part: condition::STORAGE_READY,
+        reason: "StorageCannotGrow",
+        message: "the storage class cannot".to_owned(),
+    };
+    let small = starting().report_with(&shop(), std::slice::from_ref(&refusal));
+    assert_eq!(small.backend.reason, "Starting");
+    stuck(&small, condition::STORAGE_READY, "StorageCannotGrow");
+
+    let taken = accepted("False", "it is held by another organization already");
+    let elsewhere = starting().see(|seen| {
+        seen.routes
+            .values_mut()
+            .for_each(|it| *it = vec![taken.clone()]);
+    });
+    assert_eq!(elsewhere.report(&shop()).backend.reason, "Starting");
+
+    let stopped = shop().stopped();
+    let at_rest = world("wordpress").after(&stopped);
+    let at_rest = at_rest.report_with(&stopped, &[refusal]);
+    assert_eq!(find(&at_rest, condition::READY).reason, "Stopped");
+    assert_eq!(
+        find(&at_rest, condition::STORAGE_READY).reason,
+        "StorageCannotGrow"
+    );
 }

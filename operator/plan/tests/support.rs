@@ -164,6 +164,8 @@ pub fn world(app: &str) -> World {
     World {
         platform: platform(),
         organization: Some(OrganizationFacts {
+            is_fenced: true,
+            is_leaving: false,
             name: ORGANIZATION.to_owned(),
             pod_security: PodSecurity::Restricted,
             most_instances: 20,

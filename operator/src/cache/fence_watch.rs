@@ -17,17 +17,17 @@ use kube::{
 };
 use plan::organization::FENCE;
 use service::Readiness;
-use tokio::{sync::mpsc::UnboundedSender, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::{Cache, child::Applied, fence::FenceKind, watch::ours};
 
-/// Starts the watches; touched organizations are named to the channel.
+/// Starts the watches; `touched` is told the namespaces whose fence is not as it was.
 pub fn fences(
     client: &Client,
     cache: &Cache,
     readiness: &Readiness,
-    touched: &UnboundedSender<String>,
     tasks: &mut JoinSet<()>,
+    touched: impl Fn(String) + Clone + Send + 'static,
 ) {
     let mut start = |kind: FenceKind, stream: Metadata| {
         let check = readiness.check(format!("watch of organizations' {kind:?}"));
@@ -101,7 +101,7 @@ fn note(
     kind: FenceKind,
     metadata: &kube::core::ObjectMeta,
     is_gone: bool,
-    touched: &UnboundedSender<String>,
+    touched: &impl Fn(String),
 ) {
     let organization = match kind {
         FenceKind::Namespace => metadata.name.clone(),
@@ -127,6 +127,6 @@ fn note(
     };
     drop(fences);
     if changed {
-        let _ = touched.send(organization);
+        touched(organization);
     }
 }

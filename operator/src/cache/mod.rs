@@ -179,6 +179,19 @@ impl Cache {
         &self.fences
     }
 
+    /// Whether a namespace is an organization's, with a closed network.
+    #[must_use]
+    pub fn is_fenced(&self, namespace: &str) -> bool {
+        let fences = self.fences.read().unwrap_or_else(PoisonError::into_inner);
+        [fence::FenceKind::Namespace, fence::FenceKind::Policy]
+            .into_iter()
+            .all(|kind| {
+                fences
+                    .get(&(namespace.to_owned(), kind))
+                    .is_some_and(|applied| !applied.is_deleting)
+            })
+    }
+
     /// Instances in a namespace.
     #[must_use]
     pub fn instances_in(&self, namespace: &str) -> Vec<Arc<AppInstance>> {

@@ -84,6 +84,7 @@ pub async fn apply(
         url: _,
         version,
         memory_limit: _,
+        health: _,
     } = desired;
     let owner = account.owner_references().first();
     let writer = Writer {

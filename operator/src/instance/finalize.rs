@@ -66,14 +66,7 @@ pub async fn finalize(
         }
         DeletionPolicy::Retain => (
             "DataRetained",
-            format!(
-                "kept for a new instance of this name: {}",
-                if names.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    names.join(", ")
-                }
-            ),
+            format!("kept for a new instance of this name: {}", names.join(", ")),
         ),
     };
     let event = Event {
@@ -83,7 +76,9 @@ pub async fn finalize(
         action: "Delete".to_owned(),
         secondary: None,
     };
-    operator.news.publish(event, instance.object_ref(&()));
+    if !names.is_empty() {
+        operator.news.publish(event, instance.object_ref(&()));
+    }
     give_finalizer_back(instance, operator).await?;
     operator.troubles.forget(key);
     tracing::info!(reason, "deleted");

@@ -150,6 +150,8 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .get(&ObjectRef::new(&key.namespace))
         .map(|organization| OrganizationFacts {
             name: organization.name_any(),
+            is_leaving: organization.metadata.deletion_timestamp.is_some(),
+            is_fenced: operator.cache.is_fenced(&key.namespace),
             pod_security: organization.spec.pod_security,
             most_instances: usize::try_from(organization.spec.quota.instances).unwrap_or_default(),
             earlier_instances: earlier_instances(operator, instance, &key),

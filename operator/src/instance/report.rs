@@ -24,7 +24,8 @@ use crate::{cache::InstanceKey, failure::Failure};
 /// belongs to `hostnames.rs`.
 const BACKEND_MANAGER: &str = "tutti-operator-backend";
 
-/// Writes what changed.
+/// Writes what changed: the gateway is told first, so that whoever reads in the status that the
+/// instance is ready finds the site open.
 ///
 /// # Errors
 /// When the API server does not take it.
@@ -38,11 +39,9 @@ pub async fn report(
 ) -> Result<(), Failure> {
     let before = instance.status.clone().unwrap_or_default();
     let after = status(instance, desired, observed, report, &before);
-    let (status, routes) = futures_util::join!(
-        write_status(operator, instance, &before, after),
-        tell_gateway(operator, key, report),
-    );
-    status.and(routes)
+    let told = tell_gateway(operator, key, report).await;
+    write_status(operator, instance, &before, after).await?;
+    told
 }
 
 fn status(
@@ -65,13 +64,16 @@ fn status(
     secrets.sort();
     // While it is paused nothing was applied, whatever is planned.
     let installed = desired.filter(|_| !instance.spec.paused);
+    // An address is given with its Route. Before, another operator may give another one: what stands
+    // in the status counts, so that it must not be one that nobody serves.
+    let addressed = desired.filter(|d| observed.routes.contains_key(&d.host));
     AppInstanceStatus {
         observed_generation: instance.metadata.generation,
         conditions: report.conditions.clone(),
-        url: desired
+        url: addressed
             .map(|d| d.url.clone())
             .or_else(|| before.url.clone()),
-        host: desired
+        host: addressed
             .map(|d| d.host.clone())
             .or_else(|| before.host.clone()),
         version: installed

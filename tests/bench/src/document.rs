@@ -34,11 +34,12 @@ pub fn circumstances(command: &str) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "Measured {} by `{command}` on {cores} cores ({}), {} of memory, Linux {}.\n",
+        "Measured {} by `{command}` on {cores} cores ({}), {} of memory, Linux {}. The lab's {}.\n",
         jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
         first("/proc/cpuinfo", "model name"),
         first("/proc/meminfo", "MemTotal"),
         kernel.trim(),
+        lab::versions(),
     )
 }
 

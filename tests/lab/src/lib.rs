@@ -24,6 +24,7 @@ mod pki;
 pub mod platform;
 mod process;
 mod programs;
+pub use programs::versions;
 pub mod state;
 pub mod status;
 pub mod steps;

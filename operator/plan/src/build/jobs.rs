@@ -17,7 +17,7 @@ use super::{
     metadata::{self, COMPONENT_JOB, COMPONENT_WEB},
     pod::{self, User},
 };
-use crate::{check::Wish, names};
+use crate::{check::Wish, names, schedule};
 
 /// How often a job is tried again: the database may be away for a moment, a bug stays.
 const RETRIES: i32 = 3;
@@ -66,7 +66,14 @@ pub(super) fn build_periodic(wish: &Wish<'_>) -> Vec<CronJob> {
             CronJob {
                 metadata,
                 spec: Some(CronJobSpec {
-                    schedule: definition.schedule.clone().unwrap_or_default(),
+                    schedule: definition
+                        .schedule
+                        .as_deref()
+                        .map_or_else(String::new, |schedule| {
+                            let whose =
+                                format!("{}/{}/{}", wish.namespace, wish.name, definition.name);
+                            schedule::spread(schedule, &whose)
+                        }),
                     time_zone: Some("Etc/UTC".to_owned()),
                     // They ask the running app, or run beside its pods.
                     suspend: Some(wish.replicas() == 0),

@@ -63,6 +63,8 @@ pub struct DesiredState {
     pub version: Option<String>,
     /// The size's limits in words, for messages about them.
     pub memory_limit: String,
+    /// What a healthy app answers, in words.
+    pub health: String,
 }
 
 /// The version whose data there is.
@@ -84,6 +86,18 @@ fn has_run(wish: &Wish<'_>) -> bool {
             .is_some_and(|seen| seen.ready > 0)
 }
 
+fn health(wish: &Wish<'_>) -> String {
+    let health = &wish.definition.health;
+    let status = health.status.map_or_else(
+        || "a status from 200 to 399".to_owned(),
+        |status| format!("status {status}"),
+    );
+    format!(
+        "GET {} on port {} with {status}, within {} s of a start",
+        health.path, wish.definition.port.number, health.startup_seconds
+    )
+}
+
 /// Builds all objects of a wish.
 #[must_use]
 pub fn build(wish: &Wish<'_>) -> DesiredState {
@@ -103,5 +117,6 @@ pub fn build(wish: &Wish<'_>) -> DesiredState {
         url: crate::check::url(&wish.host, wish.context.platform.https_port),
         version: installed(wish).map(str::to_owned),
         memory_limit: wish.size.limits.memory.clone(),
+        health: health(wish),
     }
 }

@@ -118,7 +118,8 @@ fn database(wish: &Wish<'_>, port: i32) -> NetworkPolicy {
                 ]),
                 ports: Some(vec![tcp(port)]),
             }]),
-            egress: None,
+            // Said, so that it is ours.
+            egress: Some(Vec::new()),
         }),
     }
 }

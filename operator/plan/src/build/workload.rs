@@ -77,6 +77,8 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
                 wish.definition.health.startup_seconds.saturating_add(60),
             ),
             revision_history_limit: Some(2),
+            // Said, so that it is ours: a roll-out that somebody paused would never end.
+            paused: Some(false),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(template_labels),

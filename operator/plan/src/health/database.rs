@@ -44,7 +44,12 @@ pub(super) fn judge(
         .and_then(|d| d.spec.as_ref()?.template.spec.as_ref()?.containers.first())
         .and_then(|c| c.resources.as_ref()?.limits.as_ref()?.get("memory"))
         .map_or("limit", |quantity| quantity.0.as_str());
-    if let Some(trouble) = pods::trouble(pods::of(observed, COMPONENT_DATABASE), namespace, limit) {
+    if let Some(trouble) = pods::trouble(
+        pods::of(observed, COMPONENT_DATABASE),
+        namespace,
+        limit,
+        now,
+    ) {
         return Some(trouble);
     }
     if seen.is_current && seen.ready >= 1 && seen.updated >= 1 {

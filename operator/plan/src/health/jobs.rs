@@ -32,7 +32,9 @@ pub(super) fn judge(
             .filter(|pod| pod.is_of_job(name) && pod.last_log_line.is_some())
             .max_by_key(|pod| pod.created)
             .and_then(|pod| pod.last_log_line.as_ref())
-            .map_or_else(String::new, |line| format!("; it said last: {line}"));
+            .map_or_else(String::new, |line| {
+                format!("; it said last: {}", pods::no_stop(line))
+            });
         return Some(Finding::stuck(
             failed,
             format!(
@@ -42,7 +44,7 @@ pub(super) fn judge(
     }
     // Its own pods, and not those of periodic jobs.
     let own = observed.pods.iter().filter(|pod| pod.is_of_job(name));
-    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit) {
+    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit, now) {
         return Some(trouble);
     }
     if let Some(why) = seen.and_then(|seen| seen.podless.as_ref()) {

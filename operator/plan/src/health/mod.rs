@@ -132,6 +132,9 @@ const PARTS: [&str; 5] = [
     condition::ROUTE_READY,
 ];
 
+/// The reason of a volume that stays as small as it is: the app goes on with it.
+pub const STORAGE_CANNOT_GROW: &str = "StorageCannotGrow";
+
 /// Judges an instance.
 #[must_use]
 pub fn report(
@@ -153,7 +156,7 @@ pub fn report(
             ready(instance, desired, &findings)
         }
     };
-    let backend = backend(instance, &ready, observed);
+    let backend = backend(instance, &ready, &findings, observed);
     let look_again = findings
         .iter()
         .filter_map(|(_, finding)| match finding.state {
@@ -269,7 +272,10 @@ fn ready(
     desired: &DesiredState,
     findings: &[(&'static str, Finding)],
 ) -> Finding {
-    if let Some((_, stuck)) = findings.iter().find(|(_, f)| f.state == State::Stuck) {
+    let mut stuck = findings.iter().filter(|(_, f)| f.state == State::Stuck);
+    if let Some((_, stuck)) =
+        stuck.find(|(part, finding)| !instance.spec.stopped || keeps_it_down(part, finding))
+    {
         return stuck.clone();
     }
     if instance.spec.stopped {
@@ -306,9 +312,19 @@ fn ready(
     )
 }
 
+/// Whether a part that is stuck keeps the app from answering, or only one wish from coming true.
+fn keeps_it_down(part: &str, finding: &Finding) -> bool {
+    part != condition::ROUTE_READY && finding.reason != STORAGE_CANNOT_GROW
+}
+
 /// What visitors are told. It leaves out log lines, object names and limits: those are for the
 /// owner, who reads them on the object.
-fn backend(instance: &AppInstance, ready: &Finding, observed: &Observed) -> Finding {
+fn backend(
+    instance: &AppInstance,
+    ready: &Finding,
+    findings: &[(&'static str, Finding)],
+    observed: &Observed,
+) -> Finding {
     let answers = observed
         .workload
         .as_ref()
@@ -324,10 +340,25 @@ fn backend(instance: &AppInstance, ready: &Finding, observed: &Observed) -> Find
             Finding::at_rest("Paused", "This site is under maintenance.")
         }
         State::AtRest => Finding::at_rest("Stopped", "This site has been stopped by its owner."),
-        State::Stuck => Finding::stuck(
-            ready.reason,
-            "This site cannot start at the moment. Its owner finds the reason on the object.",
-        ),
+        // Without findings the wish as a whole was refused.
+        State::Stuck
+            if findings.is_empty()
+                || findings.iter().any(|(part, finding)| {
+                    finding.state == State::Stuck && keeps_it_down(part, finding)
+                }) =>
+        {
+            Finding::stuck(
+                ready.reason,
+                "This site cannot start at the moment. Its owner finds the reason on the object.",
+            )
+        }
+        State::Stuck => {
+            let waiting = findings
+                .iter()
+                .find(|(_, finding)| matches!(finding.state, State::OnItsWay(_)));
+            let reason = waiting.map_or("Starting", |(_, finding)| finding.reason);
+            Finding::on_its_way("Starting", progress(reason), None)
+        }
         _ => Finding::on_its_way("Starting", progress(ready.reason), None),
     }
 }

@@ -4,12 +4,15 @@ use crate::{
     DesiredState,
     build::{COMPONENT_DATABASE, COMPONENT_JOB},
     context::{Observed, PodSeen},
-    health::Finding,
+    health::{Finding, deadline},
 };
+use jiff::Timestamp;
 
 /// A container that was restarted this often and is down again is in a loop; the first restart may
 /// be a database that was not there yet.
 const LOOPING_RESTARTS: i32 = 2;
+/// A volume takes seconds where it is made by itself, and a minute or two in a cloud.
+const VOLUME_SECONDS: i64 = 300;
 
 /// A component's pods.
 pub(super) fn of<'a>(
@@ -37,9 +40,10 @@ pub(super) fn trouble<'a>(
     pods: impl Iterator<Item = &'a PodSeen>,
     namespace: &str,
     memory_limit: &str,
+    now: Timestamp,
 ) -> Option<Finding> {
     pods.filter(|pod| !pod.is_deleting && !pod.is_ready)
-        .find_map(|pod| trouble_of(pod, namespace, memory_limit))
+        .find_map(|pod| trouble_of(pod, namespace, memory_limit, now))
 }
 
 /// Whether a reason of the pod's says that somebody should look at its log. A job's pod is not
@@ -50,6 +54,18 @@ pub fn wants_log(pod: &PodSeen) -> bool {
     !pod.is_ready && (is_looping(pod) || has_failed)
 }
 
+/// Whether it ends again and again without having failed: that is how a pod ends which the kubelet
+/// asks to, because it does not become healthy in time.
+pub(super) fn is_ended_by_probes(pod: &PodSeen) -> bool {
+    // SIGTERM and SIGKILL, for apps that do not catch them; out of memory is a reason of its own.
+    const ASKED_TO_END: [i32; 3] = [0, 143, 137];
+    let is_asked = pod
+        .terminated
+        .as_ref()
+        .is_some_and(|(reason, code)| reason != "OOMKilled" && ASKED_TO_END.contains(code));
+    !pod.is_ready && !pod.is_deleting && is_looping(pod) && is_asked
+}
+
 fn is_looping(pod: &PodSeen) -> bool {
     let backs_off = pod
         .waiting
@@ -58,7 +74,12 @@ fn is_looping(pod: &PodSeen) -> bool {
     backs_off || (pod.restarts >= LOOPING_RESTARTS && pod.terminated.is_some())
 }
 
-fn trouble_of(pod: &PodSeen, namespace: &str, memory_limit: &str) -> Option<Finding> {
+fn trouble_of(
+    pod: &PodSeen,
+    namespace: &str,
+    memory_limit: &str,
+    now: Timestamp,
+) -> Option<Finding> {
     if let Some(why) = &pod.evicted {
         return Some(Finding::stuck(
             "Evicted",
@@ -69,7 +90,7 @@ fn trouble_of(pod: &PodSeen, namespace: &str, memory_limit: &str) -> Option<Find
         ));
     }
     if let Some(why) = &pod.unschedulable {
-        return Some(no_node_fits(&pod.name, why));
+        return Some(no_node_fits(pod, why, now));
     }
     if let Some((reason, message)) = &pod.waiting {
         match reason.as_str() {
@@ -134,10 +155,9 @@ fn trouble_of(pod: &PodSeen, namespace: &str, memory_limit: &str) -> Option<Find
             .terminated
             .as_ref()
             .map_or_else(String::new, |(_, code)| format!(" with exit code {code}"));
-        let log = pod
-            .last_log_line
-            .as_ref()
-            .map_or_else(String::new, |line| format!("; it said last: {line}"));
+        let log = pod.last_log_line.as_ref().map_or_else(String::new, |line| {
+            format!("; it said last: {}", no_stop(line))
+        });
         Finding::stuck(
             "CrashLooping",
             format!(
@@ -149,17 +169,30 @@ fn trouble_of(pod: &PodSeen, namespace: &str, memory_limit: &str) -> Option<Find
     })
 }
 
+/// A sentence that another one follows.
+pub(super) fn no_stop(line: &str) -> &str {
+    line.trim_end().trim_end_matches('.')
+}
+
 /// The scheduler's words for why no node takes a pod, with the mend that fits them.
-fn no_node_fits(pod: &str, why: &str) -> Finding {
+fn no_node_fits(pod: &PodSeen, why: &str, now: Timestamp) -> Finding {
     let mend = if why.contains("unbound immediate PersistentVolumeClaims") {
         // Usual for a moment; for ever where there is nothing that makes volumes.
+        let until = deadline(pod.created, VOLUME_SECONDS);
+        if until.is_some_and(|until| until <= now) {
+            return Finding::stuck(
+                "VolumeNotMade",
+                format!(
+                    "pod {} got no volume in {VOLUME_SECONDS} s; see that the cluster has a \
+                     default StorageClass (kubectl get sc) whose provisioner works",
+                    pod.name
+                ),
+            );
+        }
         return Finding::on_its_way(
             "WaitingForVolume",
-            format!(
-                "pod {pod} waits for its volume; if that lasts, see that the cluster has a default \
-                 StorageClass whose provisioner works"
-            ),
-            None,
+            format!("pod {} waits for its volume", pod.name),
+            until,
         );
     } else if why.contains("node.kubernetes.io/disk-pressure") {
         "free disk space on the node, or add a node"
@@ -174,7 +207,7 @@ fn no_node_fits(pod: &str, why: &str) -> Finding {
     };
     Finding::stuck(
         "NoNodeFits",
-        format!("no node can take pod {pod}: {why}; {mend}"),
+        format!("no node can take pod {}: {why}; {mend}", pod.name),
     )
 }
 

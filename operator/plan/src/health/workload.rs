@@ -59,8 +59,23 @@ pub(super) fn judge(
         ));
     }
     let namespace = pods::namespace(desired);
+    let does_not_answer = |previous: &str| {
+        Finding::stuck(
+            "AppDoesNotAnswer",
+            format!(
+                "the app starts, and is not found healthy: what is wished is {}. Check health and \
+                 port of the AppDefinition; what the app says of it: kubectl logs deploy/{} -n \
+                 {namespace}{previous}",
+                desired.health,
+                instance.name_any()
+            ),
+        )
+    };
+    if pods::of(observed, COMPONENT_WEB).any(pods::is_ended_by_probes) {
+        return Some(does_not_answer(" --previous"));
+    }
     let own = pods::of(observed, COMPONENT_WEB);
-    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit) {
+    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit, now) {
         return Some(trouble);
     }
     let seconds = deployment.progress_deadline_seconds.unwrap_or(180);
@@ -72,14 +87,7 @@ pub(super) fn judge(
         .max();
     let until = deadline(created, i64::from(seconds));
     if until.is_some_and(|until| until <= now) {
-        return Some(Finding::stuck(
-            "AppDoesNotAnswer",
-            format!(
-                "the app runs but its health path does not answer as wished; its log says more: \
-                 kubectl logs deploy/{} -n {namespace}",
-                instance.name_any()
-            ),
-        ));
+        return Some(does_not_answer(""));
     }
     Some(if seen.ready > 0 {
         Finding::on_its_way(

@@ -91,6 +91,17 @@ fn edits() -> Vec<Edit> {
             "shop",
             replace("/spec/replicas", json!(5)),
         ),
+        // What is empty or false in the plan is ours, too.
+        edit(
+            Kind::Deployment,
+            "shop",
+            replace("/spec/paused", json!(true)),
+        ),
+        edit(
+            Kind::NetworkPolicy,
+            "shop-database",
+            replace("/spec/egress", json!([{}])),
+        ),
         edit(
             Kind::Deployment,
             "shop",

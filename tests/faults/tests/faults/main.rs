@@ -5,6 +5,7 @@
 mod crashes;
 mod deletions;
 mod edits;
+mod organizations;
 mod ownership;
 mod quiet;
 mod rivals;

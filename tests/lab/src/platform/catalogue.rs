@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use crds::AppDefinition;
 use kube::ResourceExt as _;
 use serde::Deserialize;
@@ -104,21 +104,29 @@ pub fn definitions(repository: &Path) -> Result<Vec<AppDefinition>> {
         .collect()
 }
 
-/// The definition of the app in a folder.
+/// The definition of the app in a folder, named like it.
 pub fn definition(folder: &Path) -> Result<AppDefinition> {
+    let definition = read(folder)?;
+    match misnamed(folder, &definition) {
+        Some(problem) => bail!("{}: {problem}", folder.join("app.yaml").display()),
+        None => Ok(definition),
+    }
+}
+
+/// The definition of the app in a folder, whatever its name.
+pub fn read(folder: &Path) -> Result<AppDefinition> {
     let file = folder.join("app.yaml");
     let text =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let definition: AppDefinition = serde_saphyr::from_str(&text)
-        .with_context(|| format!("{} does not parse", file.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} does not parse", file.display()))
+}
+
+/// What is wrong with a definition's name, if anything.
+pub fn misnamed(folder: &Path, definition: &AppDefinition) -> Option<String> {
     let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
-    ensure!(
-        folder_name.is_empty() || definition.name_any() == folder_name,
-        "{}: metadata.name is {}; name it like its folder, {folder_name}",
-        file.display(),
-        definition.name_any()
-    );
-    Ok(definition)
+    let name = definition.name_any();
+    (!folder_name.is_empty() && name != folder_name)
+        .then(|| format!("metadata.name is {name}; name it like its folder, {folder_name}"))
 }
 
 fn folders(parent: &Path) -> Result<Vec<PathBuf>> {

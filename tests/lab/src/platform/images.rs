@@ -1,6 +1,12 @@
 //! Builds and pushes every image, and remembers the digests: what is installed is pinned by them.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::{Context, Result};
 
@@ -12,7 +18,7 @@ use crate::{
     cache::Cache,
     docker::{self, ImageBuild},
     dockerfile, images as bases,
-    steps::Steps,
+    steps::{Step, Steps},
     tell,
 };
 
@@ -20,6 +26,8 @@ use crate::{
 pub type Digests = BTreeMap<String, String>;
 
 const FILE: &str = "image/digests.json";
+/// While one unpacks, another waits for the network.
+const BUILDS_AT_ONCE: usize = 2;
 
 /// Builds and pushes what the registry has not.
 pub fn build_all(target: &Target) -> Result<()> {
@@ -30,15 +38,8 @@ pub fn build_all(target: &Target) -> Result<()> {
         .build()?;
     let docker = runtime.block_on(target.docker())?;
     let steps = Steps::new();
-    let mut digests = Digests::new();
     provide_bases(target, &images, &docker, &runtime, &steps)?;
-    for (index, image) in images.iter().enumerate() {
-        let name = format!("image {}/{}: {}", index + 1, images.len(), image.name);
-        let digest = steps.step(&name, |step| {
-            runtime.block_on(build(&docker, target, image, |line| step.detail(line)))
-        })?;
-        digests.insert(image.name.clone(), digest);
-    }
+    let digests = steps.step("images", |step| build_each(target, &images, step))?;
     let file = catalogue::target_folder(&repository).join(FILE);
     fs::write(&file, serde_json::to_vec_pretty(&digests)?)
         .with_context(|| format!("cannot write {}", file.display()))?;
@@ -49,6 +50,53 @@ pub fn build_all(target: &Target) -> Result<()> {
         steps.elapsed()
     );
     Ok(())
+}
+
+/// Builds and pushes images, some of them at once.
+fn build_each(target: &Target, images: &[ImageSource], step: &Step) -> Result<Digests> {
+    step.count(images.len());
+    let waiting = Mutex::new(images.iter());
+    let built = Mutex::new(Digests::new());
+    let failure = Mutex::new(None);
+    let lock_waiting = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for _ in 0..BUILDS_AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = lock_waiting().next();
+                    let Some(image) = next else { return };
+                    let digest = step.item(&image.name, || {
+                        // A connection belongs to the runtime that made it.
+                        let runtime = tokio::runtime::Builder::new_current_thread()
+                            .enable_all()
+                            .build()?;
+                        runtime.block_on(async {
+                            let docker = target.docker().await?;
+                            let tell = |line: &str| step.detail(&format!("{}: {line}", image.name));
+                            build(&docker, target, image, tell).await
+                        })
+                    });
+                    match digest {
+                        Ok(digest) => {
+                            let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
+                            built.insert(image.name.clone(), digest);
+                        }
+                        Err(error) => {
+                            let error = error.context(format!("image {}", image.name));
+                            let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                            first.get_or_insert(error);
+                            // Those that are under way end, no other begins.
+                            lock_waiting().by_ref().for_each(drop);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(built.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
 }
 
 /// The lab makes its base images itself: there is no registry to pull them from.

@@ -28,7 +28,7 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
 
 fn problems(folder: &Path) -> Result<Vec<String>> {
     let mut problems: Vec<String> = schema_problems(folder)?;
-    let definition = match catalogue::definition(folder) {
+    let definition = match catalogue::read(folder) {
         Ok(definition) => definition,
         // A misspelt field has been named above; this says which one is missing for it.
         Err(error) => {
@@ -36,6 +36,7 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
             return Ok(problems);
         }
     };
+    problems.extend(catalogue::misnamed(folder, &definition));
     problems.extend(
         plan::definition::problems(&definition.spec)
             .iter()
@@ -69,8 +70,15 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
 /// over them.
 fn schema_problems(folder: &Path) -> Result<Vec<String>> {
     use kube::CustomResourceExt as _;
-    let text = std::fs::read_to_string(folder.join("app.yaml"))?;
-    let written: serde_json::Value = serde_saphyr::from_str(&text)?;
+    let file = folder.join("app.yaml");
+    let text = std::fs::read_to_string(&file).with_context(|| {
+        format!(
+            "cannot read {}: an app is a folder with an app.yaml, such as apps/wordpress",
+            file.display()
+        )
+    })?;
+    let written: serde_json::Value = serde_saphyr::from_str(&text)
+        .with_context(|| format!("{} does not parse", file.display()))?;
     let crd = serde_json::to_value(crds::AppDefinition::crd())?;
     let schema = crd
         .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
