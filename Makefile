@@ -58,13 +58,14 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 	$(LAB) images $(CLUSTER)
 
 ##@ Change it
+# Every test program is named once: what needs nothing first, then what makes its own API server, then
+# the stories on the lab. Tests that wait more than they work run beside each other.
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
 	cargo test --lib --bins --test plan --test schema --test gateway
 	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	lines=$$($(LAB) env) && eval "$$lines" && \
-	RUST_TEST_THREADS=4 cargo test --package crds --package faults --no-fail-fast && \
-	cargo test --package journeys --no-fail-fast
+	RUST_TEST_THREADS=6 cargo test --no-fail-fast --test api_server --test faults
+	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=3 cargo test --no-fail-fast --test journeys --test 'zz*'
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
