@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crds::{Organization, app_instance::DeletionPolicy, labels, organization::OrganizationStatus};
+use crds::{
+    Organization, app_instance::DeletionPolicy, condition, labels, organization::OrganizationStatus,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -44,6 +46,8 @@ pub struct Organizations {
     backoff: Backoffs<String>,
 }
 
+/// The reason of an organization that is being deleted and has instances.
+const INSTANCES_REMAIN: &str = "InstancesRemain";
 /// A namespace that is somebody else's is looked at again this often.
 const TAKEN_AGAIN: Duration = Duration::from_secs(30);
 
@@ -135,7 +139,7 @@ async fn make_true(
         write_finalizers(organization, operator, &[labels::ORGANIZATION_FINALIZER]).await?;
     }
     let desired = organization::desired(organization);
-    let finding = match claim_namespace(operator, &name, &desired.namespace).await? {
+    let finding = match claim_namespace(operator, organization, &desired.namespace).await? {
         Some(taken) => taken,
         None => {
             build_fence(operator, &name, &desired).await?;
@@ -155,13 +159,21 @@ async fn make_true(
     })
 }
 
+/// Whether its status says that it has its namespace.
+fn has_its_namespace(organization: &Organization) -> bool {
+    let status = organization.status.as_ref();
+    let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
+    ready.is_some_and(|ready| ready.status == "True" || ready.reason == INSTANCES_REMAIN)
+}
+
 /// Makes the namespace, or says why it is not this organization's.
 async fn claim_namespace(
     operator: &Organizations,
-    name: &str,
+    organization: &Organization,
     desired: &Namespace,
 ) -> Result<Option<Finding>, Failure> {
-    let key = (name.to_owned(), FenceKind::Namespace);
+    let name = &organization.name_any();
+    let key = (name.clone(), FenceKind::Namespace);
     if is_as_planned(operator, &key, desired) {
         return Ok(None);
     }
@@ -181,7 +193,7 @@ async fn claim_namespace(
                 message: format!("an earlier namespace {name} is still going away"),
             }));
         }
-        if !organization::may_adopt(&found.metadata, name) {
+        if !organization::may_adopt(&found.metadata, name, has_its_namespace(organization)) {
             return Ok(Some(Finding {
                 state: State::Stuck,
                 reason: "NamespaceTaken",
@@ -367,7 +379,7 @@ async fn delete(
     if !instances.is_empty() {
         let finding = Finding {
             state: State::Stuck,
-            reason: "InstancesRemain",
+            reason: INSTANCES_REMAIN,
             message: format!(
                 "it goes when its instances are gone; these remain: {}. Delete them with: kubectl \
                  delete appi --all -n {name}",
@@ -377,7 +389,7 @@ async fn delete(
         write_status(organization, operator, &finding, instances.len()).await?;
         // They run on meanwhile, and nobody else may come in.
         let desired = organization::desired(organization);
-        if claim_namespace(operator, &name, &desired.namespace)
+        if claim_namespace(operator, organization, &desired.namespace)
             .await?
             .is_none()
         {
@@ -408,7 +420,8 @@ async fn delete_namespace(operator: &Organizations, name: &str) -> Result<(), Fa
             what: format!("namespace {name}"),
             source,
         })?;
-    let Some(found) = found.filter(|found| organization::may_adopt(&found.metadata, name)) else {
+    let Some(found) = found.filter(|found| organization::may_adopt(&found.metadata, name, false))
+    else {
         return Ok(());
     };
     let params = DeleteParams {

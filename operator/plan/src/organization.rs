@@ -51,21 +51,23 @@ pub fn desired(organization: &Organization) -> DesiredOrganization {
     }
 }
 
-/// Whether a namespace that exists may become this organization's: it says so itself, or was its
-/// before somebody took the label away. A namespace that somebody else made for something else is
-/// never taken.
+/// Whether a namespace that exists may become this organization's: it says so itself, or it was its
+/// until somebody took the label away. A namespace that somebody else made for something else is
+/// never taken, nor one of an earlier organization that was handed on.
+///
+/// `has_it`: the organization's own status says that it has its namespace.
 #[must_use]
-pub fn may_adopt(namespace: &ObjectMeta, organization: &str) -> bool {
+pub fn may_adopt(namespace: &ObjectMeta, organization: &str, has_it: bool) -> bool {
     let label = namespace
         .labels
         .as_ref()
         .and_then(|labels| labels.get(labels::ORGANIZATION));
     match label {
         Some(owner) => owner == organization,
-        None => namespace
-            .annotations
-            .as_ref()
-            .is_some_and(|annotations| annotations.contains_key(labels::PLAN)),
+        None => {
+            let annotations = namespace.annotations.as_ref();
+            has_it && annotations.is_some_and(|all| all.contains_key(labels::PLAN))
+        }
     }
 }
 

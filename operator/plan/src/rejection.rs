@@ -22,7 +22,7 @@ pub enum Rejection {
     },
     /// The organization is being deleted.
     #[error(
-        "organization {organization:?} is being deleted, nothing new begins in it; choose another, or order it again when it is gone (kubectl describe org {organization} says what it waits for)"
+        "organization {organization:?} is being deleted, nothing new begins in it, and this instance keeps it from going; delete this one, and order it in another organization, or again when this one is gone"
     )]
     OrganizationIsLeaving {
         /// The organization.

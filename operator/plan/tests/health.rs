@@ -218,10 +218,15 @@ fn a_crash_loop_is_told_with_exit_code_and_last_line() {
 
 #[test]
 fn an_app_that_is_ended_because_its_health_does_not_answer_is_no_crash_loop() {
-    for (reason, code) in [("Completed", 0), ("Error", 143), ("Error", 137)] {
+    // An end with 0 does not come here.
+    for terminated in [
+        None,
+        Some(("Error".into(), 143)),
+        Some(("Error".into(), 137)),
+    ] {
         let report = the_app(starting(), |pod| {
             pod.waiting = Some(("CrashLoopBackOff".into(), "back-off 10s".into()));
-            pod.terminated = Some((reason.into(), code));
+            pod.terminated = terminated;
             pod.restarts = 2;
         })
         .report(&shop());
@@ -979,6 +984,12 @@ fn a_wish_that_cannot_come_true_is_no_reason_to_tell_visitors_of_a_broken_site()
             .for_each(|it| *it = vec![taken.clone()]);
     });
     assert_eq!(elsewhere.report(&shop()).backend.reason, "Starting");
+
+    let asleep = shop().replicas(0);
+    let asleep = world("wordpress")
+        .after(&asleep)
+        .report_with(&asleep, std::slice::from_ref(&refusal));
+    assert_eq!(asleep.backend.reason, "Stopped");
 
     let stopped = shop().stopped();
     let at_rest = world("wordpress").after(&stopped);

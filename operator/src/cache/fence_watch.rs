@@ -1,6 +1,6 @@
 //! The watches of organizations' fences: metadata is enough to see that they are as applied.
 
-use std::sync::PoisonError;
+use std::{collections::HashSet, sync::PoisonError};
 
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::{
@@ -35,10 +35,16 @@ pub fn fences(
         let touched = touched.clone();
         tasks.spawn(async move {
             let mut stream = stream;
+            let mut listed = HashSet::new();
             while let Some(event) = stream.next().await {
                 match event {
-                    Ok(Touch::Loaded) => check.set(true),
+                    Ok(Touch::Begun) => listed.clear(),
+                    Ok(Touch::Loaded) => {
+                        forget_unlisted(&cache, kind, &listed, &touched);
+                        check.set(true);
+                    }
                     Ok(Touch::Object(metadata, is_gone)) => {
+                        listed.insert(organization_of(kind, &metadata));
                         note(&cache, kind, &metadata, is_gone, &touched);
                     }
                     Err(error) => {
@@ -62,6 +68,7 @@ pub fn fences(
 }
 
 enum Touch {
+    Begun,
     Loaded,
     Object(Box<kube::core::ObjectMeta>, bool),
 }
@@ -82,7 +89,7 @@ where
         .default_backoff()
         .filter_map(|event| async move {
             match event {
-                Ok(Event::Init) => None,
+                Ok(Event::Init) => Some(Ok(Touch::Begun)),
                 Ok(Event::InitDone) => Some(Ok(Touch::Loaded)),
                 Ok(Event::InitApply(object) | Event::Apply(object)) => {
                     Some(Ok(Touch::Object(Box::new(object.metadata), false)))
@@ -96,6 +103,37 @@ where
     Box::pin(stream)
 }
 
+fn organization_of(kind: FenceKind, metadata: &kube::core::ObjectMeta) -> String {
+    match kind {
+        FenceKind::Namespace => metadata.name.clone(),
+        _ => metadata.namespace.clone(),
+    }
+    .unwrap_or_default()
+}
+
+/// Forgets what a complete list did not hold: it went while nobody watched.
+fn forget_unlisted(
+    cache: &Cache,
+    kind: FenceKind,
+    listed: &HashSet<String>,
+    touched: &impl Fn(String),
+) {
+    let mut gone = Vec::new();
+    let mut fences = cache
+        .fences()
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
+    fences.retain(|(organization, known), _| {
+        let stays = *known != kind || listed.contains(organization);
+        if !stays {
+            gone.push(organization.clone());
+        }
+        stays
+    });
+    drop(fences);
+    gone.into_iter().for_each(touched);
+}
+
 fn note(
     cache: &Cache,
     kind: FenceKind,
@@ -103,11 +141,7 @@ fn note(
     is_gone: bool,
     touched: &impl Fn(String),
 ) {
-    let organization = match kind {
-        FenceKind::Namespace => metadata.name.clone(),
-        _ => metadata.namespace.clone(),
-    }
-    .unwrap_or_default();
+    let organization = organization_of(kind, metadata);
     let key = (organization.clone(), kind);
     let mut fences = cache
         .fences()

@@ -64,9 +64,11 @@ fn status(
     secrets.sort();
     // While it is paused nothing was applied, whatever is planned.
     let installed = desired.filter(|_| !instance.spec.paused);
-    // An address is given with its Route. Before, another operator may give another one: what stands
-    // in the status counts, so that it must not be one that nobody serves.
-    let addressed = desired.filter(|d| observed.routes.contains_key(&d.host));
+    // An address is given with its Route, or with the app that was told it. Before, another operator
+    // may give another one: what stands in the status counts, so that it must not be one that nobody
+    // serves.
+    let addressed =
+        desired.filter(|d| observed.routes.contains_key(&d.host) || observed.workload.is_some());
     AppInstanceStatus {
         observed_generation: instance.metadata.generation,
         conditions: report.conditions.clone(),

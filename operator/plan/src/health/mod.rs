@@ -352,6 +352,12 @@ fn backend(
                 "This site cannot start at the moment. Its owner finds the reason on the object.",
             )
         }
+        State::Stuck if instance.spec.paused => {
+            Finding::at_rest("Paused", "This site is under maintenance.")
+        }
+        State::Stuck if findings.iter().any(|(_, f)| f.state == State::AtRest) => {
+            Finding::at_rest("Stopped", "This site has been stopped by its owner.")
+        }
         State::Stuck => {
             let waiting = findings
                 .iter()

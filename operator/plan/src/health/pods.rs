@@ -58,11 +58,12 @@ pub fn wants_log(pod: &PodSeen) -> bool {
 /// asks to, because it does not become healthy in time.
 pub(super) fn is_ended_by_probes(pod: &PodSeen) -> bool {
     // SIGTERM and SIGKILL, for apps that do not catch them; out of memory is a reason of its own.
-    const ASKED_TO_END: [i32; 3] = [0, 143, 137];
+    const ASKED_TO_END: [i32; 2] = [143, 137];
+    // An end with 0 is not kept: nothing has failed.
     let is_asked = pod
         .terminated
         .as_ref()
-        .is_some_and(|(reason, code)| reason != "OOMKilled" && ASKED_TO_END.contains(code));
+        .is_none_or(|(reason, code)| reason != "OOMKilled" && ASKED_TO_END.contains(code));
     !pod.is_ready && !pod.is_deleting && is_looping(pod) && is_asked
 }
 

@@ -46,7 +46,10 @@ async fn end(ground: &Ground) -> Result<EndState> {
         .await?;
     let mut state = end_state::of(&client, &ground.namespace).await?;
     let mut own = namespace.metadata.labels.unwrap_or_default();
-    own.retain(|label, value| label != "kubernetes.io/metadata.name" && value != &ground.namespace);
+    own.remove("kubernetes.io/metadata.name");
+    for value in own.values_mut().filter(|value| **value == ground.namespace) {
+        "NAMESPACE".clone_into(value);
+    }
     state.insert("Namespace".to_owned(), json!(own));
     Ok(state)
 }
