@@ -13,7 +13,10 @@ use crate::{
 pub const WAY_OUT: &str = "or use a cluster of your own: make up CONTEXT=<your cluster> \
                            REGISTRY=<host/path>";
 /// Programs, images, builds and some volumes.
-const NEEDED_DISK: u64 = 15 * 1024 * 1024 * 1024;
+const NEEDED_DISK: u64 = 15 * GIB;
+/// A lab that came up once has most of it already.
+const NEEDED_DISK_OF_LAB: u64 = 3 * GIB;
+const GIB: u64 = 1024 * 1024 * 1024;
 /// The cluster alone takes 1.3 GiB; below this the apps have no room.
 const NEEDED_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -347,8 +350,20 @@ fn disk(state: &State) -> Finding {
     };
     let free = found.f_bavail * found.f_frsize;
     let fact = format!("{} GiB free at {}", free >> 30, place.display());
-    if free < NEEDED_DISK {
-        let mend = "free 15 GiB, or set TUTTI_LAB to a folder of a larger disk";
+    // The ports are what a lab gets last.
+    let came_up = state
+        .record()
+        .is_ok_and(|record| record.http_port.is_some());
+    let needed = if came_up {
+        NEEDED_DISK_OF_LAB
+    } else {
+        NEEDED_DISK
+    };
+    if free < needed {
+        let mend = format!(
+            "free {} GiB, or set TUTTI_LAB to a folder of a larger disk",
+            needed / GIB
+        );
         return Finding::problem(fact, mend);
     }
     let kind = run(Command::new("stat")
