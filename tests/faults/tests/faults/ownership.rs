@@ -120,9 +120,16 @@ async fn respected(life: &Life, kind: Kind, name: &str, mut body: Value) -> Resu
     let api = &Api::<DynamicObject>::namespaced_with(client, namespace, &resource);
     let object = serde_json::from_value::<DynamicObject>(body)?;
     api.create(&PostParams::default(), &object).await?;
-    // The world says of a stranger's workload what it says of all.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let before = plain(api, name).await?;
+    // The world says of a stranger's object what it says of all.
+    let mut before = plain(api, name).await?;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = plain(api, name).await?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
     Story::Provision.act(&life.ground.instances).await?;
     let message = life.ready_says("NameTaken").await?;
     ensure!(message.contains(name), "{message}");
@@ -135,7 +142,11 @@ async fn respected(life: &Life, kind: Kind, name: &str, mut body: Value) -> Resu
 }
 
 async fn plain(api: &Api<DynamicObject>, name: &str) -> Result<Value> {
-    let found = api.get(name).await?;
+    let mut found = api.get(name).await?;
+    // Its status is the world's.
+    if let Some(data) = found.data.as_object_mut() {
+        data.remove("status");
+    }
     Ok(
         json!({ "uid": found.uid(), "labels": found.labels(), "data": found.data,
         "annotations": found.annotations(), "owners": found.owner_references() }),
