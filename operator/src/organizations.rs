@@ -138,18 +138,13 @@ async fn make_true(
     {
         write_finalizers(organization, operator, &[labels::ORGANIZATION_FINALIZER]).await?;
     }
-    let desired = organization::desired(organization);
-    let finding = match claim_namespace(operator, organization, &desired.namespace).await? {
-        Some(taken) => taken,
-        None => {
-            build_fence(operator, &name, &desired).await?;
-            Finding {
-                state: State::Well,
-                reason: "Fenced",
-                message: format!("namespace {name} is there, with its quota and a closed network"),
-            }
-        }
-    };
+    let finding = enclose(operator, organization)
+        .await?
+        .unwrap_or_else(|| Finding {
+            state: State::Well,
+            reason: "Fenced",
+            message: format!("namespace {name} is there, with its quota and a closed network"),
+        });
     let is_taken = finding.state != State::Well;
     write_status(organization, operator, &finding, instances.len()).await?;
     Ok(if is_taken {
@@ -157,6 +152,19 @@ async fn make_true(
     } else {
         Action::await_change()
     })
+}
+
+/// Makes the namespace with its fence, or says why it is not this organization's.
+async fn enclose(
+    operator: &Organizations,
+    organization: &Organization,
+) -> Result<Option<Finding>, Failure> {
+    let desired = organization::desired(organization);
+    let taken = claim_namespace(operator, organization, &desired.namespace).await?;
+    if taken.is_none() {
+        build_fence(operator, &organization.name_any(), &desired).await?;
+    }
+    Ok(taken)
 }
 
 /// Whether its status says that it has its namespace.
@@ -388,13 +396,7 @@ async fn delete(
         };
         write_status(organization, operator, &finding, instances.len()).await?;
         // They run on meanwhile, and nobody else may come in.
-        let desired = organization::desired(organization);
-        if claim_namespace(operator, organization, &desired.namespace)
-            .await?
-            .is_none()
-        {
-            build_fence(operator, &name, &desired).await?;
-        }
+        enclose(operator, organization).await?;
         return Ok(Action::await_change());
     }
     if organization.spec.deletion_policy == DeletionPolicy::Delete {

@@ -18,7 +18,7 @@ const NEEDED_DISK: u64 = 15 * GIB;
 const NEEDED_DISK_OF_LAB: u64 = 3 * GIB;
 const GIB: u64 = 1024 * 1024 * 1024;
 /// The cluster alone takes 1.3 GiB; below this the apps have no room.
-const NEEDED_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
+const NEEDED_MEMORY: u64 = 4 * GIB;
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +349,7 @@ fn disk(state: &State) -> Finding {
         );
     };
     let free = found.f_bavail * found.f_frsize;
-    let fact = format!("{} GiB free at {}", free >> 30, place.display());
+    let fact = format!("{} GiB free at {}", free / GIB, place.display());
     // The ports are what a lab gets last.
     let came_up = state
         .record()

@@ -336,10 +336,6 @@ fn backend(
         return Finding::well("Answering", "Requests are answered.");
     }
     match ready.state {
-        State::AtRest if instance.spec.paused => {
-            Finding::at_rest("Paused", "This site is under maintenance.")
-        }
-        State::AtRest => Finding::at_rest("Stopped", "This site has been stopped by its owner."),
         // Without findings the wish as a whole was refused.
         State::Stuck
             if findings.is_empty()
@@ -352,10 +348,14 @@ fn backend(
                 "This site cannot start at the moment. Its owner finds the reason on the object.",
             )
         }
-        State::Stuck if instance.spec.paused => {
+        State::AtRest | State::Stuck if instance.spec.paused => {
             Finding::at_rest("Paused", "This site is under maintenance.")
         }
-        State::Stuck if findings.iter().any(|(_, f)| f.state == State::AtRest) => {
+        // What is stuck beside it is one wish; the app rests.
+        State::AtRest | State::Stuck
+            if ready.state == State::AtRest
+                || findings.iter().any(|(_, f)| f.state == State::AtRest) =>
+        {
             Finding::at_rest("Stopped", "This site has been stopped by its owner.")
         }
         State::Stuck => {

@@ -186,7 +186,7 @@ fn api(life: &Life, kind: Kind) -> Api<DynamicObject> {
 }
 
 /// A person with kubectl.
-fn person() -> PatchParams {
+pub fn person() -> PatchParams {
     PatchParams {
         field_manager: Some("kubectl-edit".to_owned()),
         ..PatchParams::default()

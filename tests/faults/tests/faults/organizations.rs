@@ -24,6 +24,8 @@ use kube::{
 use plan::organization::FENCE;
 use serde_json::json;
 
+use crate::edits::person;
+
 /// How soon a fence must be whole again (R7), on a machine that does other things too.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -155,13 +157,6 @@ fn a_fence_that_was_edited_or_deleted_is_whole_again_and_a_lost_label_is_given_b
         }
         Ok(())
     });
-}
-
-fn person() -> PatchParams {
-    PatchParams {
-        field_manager: Some("kubectl-edit".to_owned()),
-        ..PatchParams::default()
-    }
 }
 
 #[test]
