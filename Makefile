@@ -65,7 +65,7 @@ test: lab ## Every test but the long ones, the quick ones first; starts the lab 
 	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
 	RUST_TEST_THREADS=6 cargo test --no-fail-fast --test api_server --test faults
-	lines=$$($(LAB) env) && eval "$$lines" && cargo test --no-fail-fast --test journeys --test 'zz*'
+	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=3 cargo test --no-fail-fast --test journeys --test 'zz*'
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
