@@ -59,7 +59,8 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 
 ##@ Change it
 # Every test program is named once: what needs nothing first, then what makes its own API server, then
-# the stories on the lab. Tests that wait more than they work run beside each other.
+# the stories on the lab. Tests that wait more than they work run beside each other; faults and stories
+# together would keep two cores so busy that what has to happen within seconds does not.
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
 	cargo test --lib --bins --test plan --test schema --test gateway
 	cargo test --package tiltfile

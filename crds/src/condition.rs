@@ -22,6 +22,10 @@ pub const DATABASE_READY: &str = "DatabaseReady";
 pub const WORKLOAD_READY: &str = "WorkloadReady";
 /// Every hostname is held and served.
 pub const ROUTE_READY: &str = "RouteReady";
+/// The customer's own hostnames are proven, certified and served; no part of `Ready`.
+pub const DOMAINS_READY: &str = "DomainsReady";
+/// On a Domain: it is proven, so that its instance has a Route for it.
+pub const ROUTED: &str = "Routed";
 /// On a Route: the hostname is held by this Route.
 pub const ACCEPTED: &str = "Accepted";
 /// On a Route: requests can be answered; otherwise the reason is shown to the visitor.

@@ -25,10 +25,19 @@ pub const RESTART_FOR: &str = "tutti.dev/restart-for";
 pub const REGENERATE_SECRET: &str = "tutti.dev/regenerate-secret";
 /// On a retained PersistentVolumeClaim or Secret: the app version whose data it holds.
 pub const DATA_VERSION: &str = "tutti.dev/data-version";
+/// On a Domain: any new value asks for a look at the DNS at once. See `docs/operations/domains.md`.
+pub const LOOK_NOW: &str = "tutti.dev/look-now";
+/// On the Secret of a customer's certificate: the hostname that it is for, and no other.
+pub const HOSTNAME: &str = "tutti.dev/hostname";
+/// On a Domain: `<reason>/<serial>` revokes the certificate of this serial number and has another one
+/// ordered. See `docs/operations/domains.md`.
+pub const REVOKE: &str = "tutti.dev/revoke";
 
 /// The value of [`MANAGED_BY`], and the field manager of every server-side apply.
 pub const MANAGER: &str = "tutti-operator";
 /// Holds an AppInstance until its volumes and secrets were kept or removed as it asked.
 pub const INSTANCE_FINALIZER: &str = "tutti.dev/instance";
+/// Holds a Domain until its certificate is put away and its hostname is kept for its owner.
+pub const DOMAIN_FINALIZER: &str = "tutti.dev/domain";
 /// Holds an Organization until its namespace was kept or removed as it asked.
 pub const ORGANIZATION_FINALIZER: &str = "tutti.dev/organization";

@@ -7,6 +7,7 @@
 //! ```text
 //! AppDefinition (what an app is) ─┐
 //! Organization (a customer)      ─┼─> AppInstance (one running app) ──> Route (a hostname of it)
+//!                                     └──> Domain (the customer's own) ──> Route
 //! ```
 //!
 //! `crds/yaml/` is generated from here by `make generate` and checked by `make lint`.
@@ -14,6 +15,7 @@
 pub mod app_definition;
 pub mod app_instance;
 pub mod condition;
+pub mod domain;
 pub mod labels;
 pub mod organization;
 pub mod quantity;
@@ -21,6 +23,7 @@ pub mod route;
 
 pub use app_definition::{AppDefinition, AppDefinitionSpec};
 pub use app_instance::{AppInstance, AppInstanceSpec, AppInstanceStatus};
+pub use domain::{Domain, DomainSpec};
 pub use organization::{Organization, OrganizationSpec};
 pub use route::{Route, RouteSpec};
 
@@ -42,6 +45,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         Organization::crd(),
         AppInstance::crd(),
         Route::crd(),
+        Domain::crd(),
     ]
     .map(without_nullable)
     .into()

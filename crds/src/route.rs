@@ -52,12 +52,13 @@ use crate::app_definition::Protocol;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RouteSpec {
-    /// The hostname, in lower case and without a trailing dot. Cannot be changed.
+    /// The hostname, in lower case and without a trailing dot; `*.acme.example` for all names directly
+    /// below one that have no Route of their own. Cannot be changed.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new("self == oldSelf").message("hostname: cannot be changed; make another Route, and delete this one"),
-        validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')")
-            .message("hostname: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end"),
+        validation = Rule::new("self.matches('^([*][.])?([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')")
+            .message("hostname: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path, an asterisk only as its first part, no dot at the end"),
     )]
     pub hostname: String,
 
@@ -75,6 +76,23 @@ pub struct RouteSpec {
     /// Who may pass.
     #[serde(default)]
     pub access: Access,
+
+    /// Visitors are led on to this hostname, with path and query, and nothing is asked of the
+    /// service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(
+            pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
+        )
+    )]
+    pub redirect_to: Option<String>,
+
+    /// Browsers are told to use nothing but HTTPS for this hostname, for as many seconds
+    /// (RFC 6797). Nothing is told when not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 63_072_000))]
+    pub hsts_seconds: Option<i64>,
 
     /// Plain HTTP is answered too, instead of being redirected to HTTPS.
     #[serde(default)]

@@ -29,6 +29,11 @@ fn route(hostname: &str) -> Object {
     )
 }
 
+fn domain(hostname: &str) -> Object {
+    Object::new(Kind::Domain, "www")
+        .with("/spec", json!({ "hostname": hostname, "instance": "shop" }))
+}
+
 /// The least that an app must say.
 fn definition(name: &str) -> Object {
     let some = json!({ "cpu": "1", "memory": "1Gi" });
@@ -739,17 +744,18 @@ async fn a_route_stays_at_its_hostname() {
 #[tokio::test]
 async fn a_route_is_at_a_hostname() {
     let server = server().await;
-    let told = "hostname: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end";
+    let told = "hostname: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path, an asterisk only as its first part, no dot at the end";
     for hostname in [
         "WWW.acme.example",
         "acme.example.",
-        "*.acme.example",
+        "www.*.example",
         "acme.example:80",
         "a_b.example",
     ] {
         server.refuses(route(hostname), told).await;
     }
     server.accepts(route("localhost")).await;
+    server.accepts(route("*.acme.example")).await;
     server.accepts(route("a.b.example")).await;
 }
 
@@ -779,6 +785,97 @@ async fn a_path_prefix_is_whole_segments() {
     }
 }
 
+// ---- Domain
+
+#[tokio::test]
+async fn a_domain_is_a_hostname_and_says_what_is_wrong_with_what_is_none() {
+    let server = server().await;
+    let long = format!("{}.example", "a".repeat(64));
+    for (hostname, told) in [
+        (
+            "https://www.acme.example",
+            "hostname: the name alone, such as 'www.acme.example': no https://, no port, no path",
+        ),
+        (
+            "www.acme.example:443",
+            "hostname: the name alone, such as 'www.acme.example': no https://, no port, no path",
+        ),
+        ("www.acme.example.", "hostname: without the dot at the end"),
+        ("WWW.acme.example", "hostname: in lower case"),
+        (
+            "203.0.113.10",
+            "hostname: a name, no address: no authority certifies one here",
+        ),
+        (
+            "my_shop.acme.example",
+            "hostname: no underscore; hostnames have letters, digits and dashes only",
+        ),
+        (
+            "localhost",
+            "hostname: a full hostname with a dot, such as 'www.acme.example'",
+        ),
+        (
+            long.as_str(),
+            "hostname: each part between dots has 1 to 63 characters",
+        ),
+        (
+            "www..example",
+            "hostname: each part between dots has 1 to 63 characters",
+        ),
+        (
+            "-www.acme.example",
+            "hostname: letters, digits and dashes, no dash at either end of a part; an asterisk only as its first part",
+        ),
+        (
+            "www.*.example",
+            "hostname: letters, digits and dashes, no dash at either end of a part; an asterisk only as its first part",
+        ),
+        (
+            "*.acme.example",
+            "challenge: a wildcard hostname is certified by DNS-01 only; set challenge to 'dns-01', or bring a certificate in certificateSecret",
+        ),
+    ] {
+        server.refuses(domain(hostname), told).await;
+    }
+    let too_long = format!("{}example", "a.".repeat(130));
+    server.refuses(domain(&too_long), "spec.hostname").await;
+    for hostname in ["www.acme.example", "acme.example", "xn--bcher-kva.example"] {
+        server.accepts(domain(hostname)).await;
+    }
+    let wildcard = domain("*.acme.example");
+    server
+        .accepts(wildcard.clone().with("/spec/challenge", json!("dns-01")))
+        .await;
+    server
+        .accepts(wildcard.with("/spec/certificateSecret", json!("own")))
+        .await;
+}
+
+#[tokio::test]
+async fn a_domain_stays_at_its_hostname_and_does_not_lead_to_itself() {
+    let server = server().await;
+    let there = server.create(domain("www.acme.example")).await;
+    server
+        .refuses_change(
+            there.clone().with("/spec/hostname", json!("acme.example")),
+            "hostname: cannot be changed; make another Domain, and delete this one",
+        )
+        .await;
+    server
+        .accepts_change(
+            there
+                .clone()
+                .with("/spec/redirectTo", json!("acme.example")),
+        )
+        .await;
+    server
+        .refuses_change(
+            there.with("/spec/redirectTo", json!("www.acme.example")),
+            "redirectTo: a hostname cannot lead to itself",
+        )
+        .await;
+}
+
 // ---- what people read
 
 #[tokio::test]
@@ -791,6 +888,8 @@ async fn kubectl_explain_is_worth_reading() {
         ("appdef.spec.versions.image", "platform's own"),
         ("org.spec.quota.cpu", "Cores promised to pods"),
         ("routes.spec.pathPrefix", "the longest one wins"),
+        ("dom.spec.hostname", "Cannot be changed"),
+        ("dom.status.records", "ready to paste"),
     ] {
         let told = server.explain(field).await;
         let words = told.split_whitespace().collect::<Vec<_>>().join(" ");

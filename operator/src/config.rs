@@ -1,6 +1,6 @@
 //! Configuration: one struct per concern, from flags or environment.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use crds::app_definition::Engine;
@@ -19,6 +19,9 @@ pub struct Config {
     /// Where health and metrics are answered
     #[arg(long, env = "TUTTI_LISTEN", default_value = "0.0.0.0:8081")]
     pub listen: SocketAddr,
+    /// How domains are looked at and certified, a YAML file; docs/operations/domains.md
+    #[arg(long, env = "TUTTI_DOMAINS_CONFIG")]
+    pub domains_config: Option<PathBuf>,
     /// How many objects are reconciled at once
     #[arg(long, env = "TUTTI_CONCURRENCY", default_value_t = 32)]
     pub concurrency: u16,

@@ -10,7 +10,8 @@
 //! | the life of an AppInstance | `instance/` |
 //! | the life of an Organization | `organizations.rs` |
 //! | is a definition sound | `definitions.rs` |
-//! | who holds a hostname | `hostnames.rs` |
+//! | who holds a hostname | `hostnames.rs`, `domain/holders.rs` |
+//! | proof and certificate of a customer's hostname | `domain/` |
 //! | what is known of the cluster | `cache/` |
 //! | events | `news.rs` |
 //! | what the operator may do | `rbac.rs` |
@@ -19,6 +20,7 @@ pub mod backoff;
 pub mod cache;
 pub mod config;
 pub mod definitions;
+pub mod domain;
 pub mod failure;
 pub mod hostnames;
 pub mod instance;
@@ -28,3 +30,4 @@ pub mod news;
 pub mod organizations;
 pub mod rbac;
 pub mod run;
+pub mod written;

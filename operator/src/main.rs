@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use operator::{
     config::Config,
+    domain::config::DomainsConfig,
     rbac::{self, Scope},
 };
 
@@ -46,7 +47,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Run(config) => *config,
     };
     if config.check_config {
-        println!("{:#?}\n{:#?}", config.platform(), config);
+        let domains = DomainsConfig::read(config.domains_config.as_deref())?;
+        println!("{:#?}\n{:#?}\n{domains:#?}", config.platform(), config);
         return Ok(());
     }
     // Two TLS providers in one process panic at the first handshake: this one is chosen before.

@@ -48,9 +48,31 @@ struct Queue {
     name: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ordered {
+    authority: String,
+    result: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Authority {
+    authority: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Hostname {
+    namespace: String,
+    hostname: String,
+}
+
 /// All metrics of the operator.
 #[derive(Clone)]
 pub struct Metrics {
+    orders: Family<Ordered, Counter>,
+    waiting: Family<Authority, Gauge>,
+    left: Family<Authority, Gauge>,
+    expiry: Family<Hostname, Gauge>,
+    renewal: Family<Hostname, Gauge>,
     total: Family<Reconciliation, Counter>,
     errors: Family<Controller, Counter>,
     failures: Family<Step, Counter>,
@@ -65,6 +87,11 @@ impl Metrics {
     #[must_use]
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
+            orders: Family::default(),
+            waiting: Family::default(),
+            left: Family::default(),
+            expiry: Family::default(),
+            renewal: Family::default(),
             total: Family::default(),
             errors: Family::default(),
             failures: Family::default(),
@@ -111,7 +138,81 @@ impl Metrics {
             "Writes to the API server",
             metrics.writes.clone(),
         );
+        registry.register(
+            "tutti_acme_orders",
+            "Certificate orders that have ended",
+            metrics.orders.clone(),
+        );
+        registry.register(
+            "tutti_acme_waiting",
+            "Domains in the line of an authority",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "tutti_acme_orders_left",
+            "Orders that an authority's limits leave to the account now",
+            metrics.left.clone(),
+        );
+        registry.register(
+            "tutti_domain_certificate_expiry_timestamp_seconds",
+            "When a domain's certificate is over",
+            metrics.expiry.clone(),
+        );
+        registry.register(
+            "tutti_domain_certificate_renewal_timestamp_seconds",
+            "When a domain's certificate is renewed",
+            metrics.renewal.clone(),
+        );
         metrics
+    }
+
+    /// A certificate order has ended.
+    pub fn ordered(&self, authority: &str, is_certified: bool) {
+        let result = if is_certified {
+            Outcome::success
+        } else {
+            Outcome::error
+        };
+        let authority = authority.to_owned();
+        self.orders
+            .get_or_create(&Ordered { authority, result })
+            .inc();
+    }
+
+    /// How an authority's line stands, and what its limits leave.
+    pub fn set_line(&self, authority: &str, waiting: usize, left: Option<u32>) {
+        let label = Authority {
+            authority: authority.to_owned(),
+        };
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        self.waiting.get_or_create(&label).set(waiting);
+        if let Some(left) = left {
+            self.left.get_or_create(&label).set(i64::from(left));
+        }
+    }
+
+    /// How long a domain's certificate lasts, and when it is renewed, in seconds since 1970; `None`
+    /// when there is none.
+    pub fn set_certificate(
+        &self,
+        namespace: &str,
+        hostname: &str,
+        times: Option<(i64, Option<i64>)>,
+    ) {
+        let label = Hostname {
+            namespace: namespace.to_owned(),
+            hostname: hostname.to_owned(),
+        };
+        let Some((expiry, renewal)) = times else {
+            self.expiry.remove(&label);
+            self.renewal.remove(&label);
+            return;
+        };
+        self.expiry.get_or_create(&label).set(expiry);
+        match renewal {
+            Some(renewal) => drop(self.renewal.get_or_create(&label).set(renewal)),
+            None => drop(self.renewal.remove(&label)),
+        }
     }
 
     /// One reconciliation has ended.

@@ -33,13 +33,19 @@ type Line = (
 const CLUSTER: &[Line] = &[
     (
         "tutti.dev",
-        &["appdefinitions", "organizations", "appinstances", "routes"],
+        &[
+            "appdefinitions",
+            "organizations",
+            "appinstances",
+            "routes",
+            "domains",
+        ],
         &["list", "watch"],
         "what people wish for",
     ),
     (
         "tutti.dev",
-        &["appinstances", "organizations"],
+        &["appinstances", "organizations", "domains"],
         &["patch"],
         "finalizers",
     ),
@@ -50,6 +56,7 @@ const CLUSTER: &[Line] = &[
             "organizations/status",
             "appinstances/status",
             "routes/status",
+            "domains/status",
         ],
         &["patch"],
         "what came of the wishes",
@@ -59,6 +66,12 @@ const CLUSTER: &[Line] = &[
         &["routes"],
         &["create", "patch", "delete"],
         "hostnames of instances",
+    ),
+    (
+        "tutti.dev",
+        &["domains"],
+        &["create", "delete"],
+        "customers' own hostnames, for instances that name them",
     ),
     (
         "",
@@ -82,8 +95,9 @@ const CLUSTER: &[Line] = &[
         "",
         &["secrets"],
         &["create", "get", "list", "watch", "patch", "delete"],
-        "generated secrets, watched, read and relabelled as metadata only; deleted only with an \
-         instance whose policy is Delete",
+        "generated secrets, watched, read and relabelled as metadata only, and deleted only with an \
+         instance whose policy is Delete; certificates and their keys, which customers bring too, \
+         accounts with authorities",
     ),
     (
         "",
@@ -159,12 +173,20 @@ const CLUSTER: &[Line] = &[
     ),
 ];
 
-const NAMESPACE: &[Line] = &[(
-    "coordination.k8s.io",
-    &["leases"],
-    &["get", "create", "patch"],
-    "which replica leads",
-)];
+const NAMESPACE: &[Line] = &[
+    (
+        "coordination.k8s.io",
+        &["leases"],
+        &["get", "create", "patch"],
+        "which replica leads",
+    ),
+    (
+        "",
+        &["configmaps"],
+        &["list", "watch", "create", "patch", "delete"],
+        "hostnames that are kept for their last owners",
+    ),
+];
 
 /// The rules of a role.
 #[must_use]

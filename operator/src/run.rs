@@ -8,17 +8,19 @@
 use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use crds::{AppDefinition, AppInstance, Organization, Route, labels};
+use crds::{AppDefinition, AppInstance, Domain, Organization, Route, condition, labels};
 use futures_util::{StreamExt as _, TryFuture, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Client, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     runtime::{
         applier,
         controller::{self, Action},
-        reflector::{ObjectRef, Store, store},
+        reflector::{ObjectRef, Store, store, store::Writer},
+        watcher,
     },
 };
-use plan::check::is_granted;
+use plan::{check::is_granted, context::DomainSeen, domain::report::HOSTNAME_HELD};
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness};
 use tokio::{
@@ -34,7 +36,9 @@ use crate::{
         watch::{self, News},
     },
     config::Config,
-    definitions, hostnames, instance, leader,
+    definitions,
+    domain::{self, config::DomainsConfig, holders::KEPT_HOSTNAME},
+    hostnames, instance, leader,
     metrics::Metrics,
     organizations,
 };
@@ -127,11 +131,11 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
     let mut tasks: JoinSet<()> = JoinSet::new();
     // Watches are silent for minutes, and look after themselves.
     let watches = Client::try_from(cluster.clone())?;
-    let (cache, queues) = start_watches(&watches, &readiness, &mut tasks);
+    let namespace = &config.leadership.namespace;
+    let (cache, queues) = start_watches(&watches, namespace, &readiness, &mut tasks);
     if is_unelected {
         wait_until_loaded(&readiness).await;
-        lead(&client, &config, cache, queues, &metrics, stop).await;
-        return Ok(());
+        return lead(&client, &config, cache, queues, &metrics, stop).await;
     }
 
     let leader::Leadership {
@@ -149,7 +153,7 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
         // Told to end, it begins nothing any more, and returns when what is under way has ended.
         let work = lead(&client, &config, cache, queues, &metrics, stop.clone());
         tokio::select! {
-            () = work => anyhow::Ok(()),
+            led = work => led,
             lost = is_leading.wait_for(|leading| !*leading) => {
                 lost?;
                 anyhow::bail!("the lease was lost: ending at once, another replica leads")
@@ -191,10 +195,14 @@ struct Queues {
     organizations: UnboundedReceiver<String>,
     definitions: UnboundedReceiver<String>,
     hostnames: UnboundedReceiver<String>,
+    touch_domain: UnboundedSender<ObjectRef<Domain>>,
+    domains: UnboundedReceiver<ObjectRef<Domain>>,
+    kept_hostnames: Store<ConfigMap>,
 }
 
 fn start_watches(
     client: &Client,
+    namespace: &str,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
 ) -> (Cache, Queues) {
@@ -202,11 +210,14 @@ fn start_watches(
     let (definitions, definitions_writer) = store::<AppDefinition>();
     let (organizations, organizations_writer) = store::<Organization>();
     let (routes, routes_writer) = store::<Route>();
-    let cache = Cache::new(instances, definitions, organizations, routes);
+    let (domains, domains_writer) = store::<Domain>();
+    let (kept_hostnames, kept_writer) = store::<ConfigMap>();
+    let cache = Cache::new(instances, definitions, organizations, routes, domains);
     let (touch_instance, instances) = unbounded_channel::<InstanceKey>();
     let (touch_organization, organizations) = unbounded_channel::<String>();
     let (touch_definition, definitions) = unbounded_channel::<String>();
     let (touch_hostname, hostnames) = unbounded_channel::<String>();
+    let (touch_domain, domains) = unbounded_channel::<ObjectRef<Domain>>();
 
     // Sends fail only when the process ends and nobody listens any more.
     let (instance, all, organization) = (
@@ -214,6 +225,8 @@ fn start_watches(
         cache.instances.clone(),
         touch_organization.clone(),
     );
+    let (domain, waiting) = (touch_domain.clone(), cache.clone());
+    let mut hosts: HashMap<InstanceKey, String> = HashMap::new();
     let mut known: HashMap<InstanceKey, Fingerprint> = HashMap::new();
     watch::reflect(
         client,
@@ -233,6 +246,20 @@ fn start_watches(
                 namespace: object.namespace().unwrap_or_default(),
                 name: object.name_any(),
             };
+            // Domains wait for the instance's own name.
+            let host = object
+                .status
+                .as_ref()
+                .and_then(|status| status.host.clone());
+            let before = match host.clone().filter(|_| is_there) {
+                Some(host) => hosts.insert(key.clone(), host),
+                None => hosts.remove(&key),
+            };
+            if before != host {
+                for waiting in waiting.domains_of(&key) {
+                    let _ = domain.send(ObjectRef::from_obj(waiting.as_ref()));
+                }
+            }
             // Our own status writes come back here; they change nothing that is reconciled.
             if is_new(&mut known, &key, &object, is_there) {
                 // One that waited for room in the organization's quota may have it now.
@@ -321,6 +348,34 @@ fn start_watches(
             }
         },
     );
+    watch_domains(
+        client,
+        domains_writer,
+        &cache,
+        readiness,
+        (&touch_instance, &touch_domain),
+        tasks,
+    );
+    let (all, domain) = (cache.domains.clone(), touch_domain.clone());
+    let notes = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    watch::reflect_these(
+        notes,
+        watcher::Config::default().labels(KEPT_HOSTNAME),
+        kept_writer,
+        "kept hostnames",
+        readiness,
+        tasks,
+        move |news: News<ConfigMap>| {
+            // A hostname that is free now is somebody's wish, perhaps.
+            if !matches!(news, News::There(_)) {
+                for waiting in all.state() {
+                    if !is_held(&waiting) {
+                        let _ = domain.send(ObjectRef::from_obj(waiting.as_ref()));
+                    }
+                }
+            }
+        },
+    );
     watch::children(client, &cache, readiness, &touch_instance, tasks);
     let (instance, all, organization) = (
         touch_instance.clone(),
@@ -342,8 +397,77 @@ fn start_watches(
             organizations,
             definitions,
             hostnames,
+            touch_domain,
+            domains,
+            kept_hostnames,
         },
     )
+}
+
+/// Domains, and who has to know of them: each its own controller, and its instance when it may be
+/// served, or not any more. A Domain also looks again when its instance has got an address.
+fn watch_domains(
+    client: &Client,
+    writer: Writer<Domain>,
+    cache: &Cache,
+    readiness: &Readiness,
+    (touch_instance, touch_domain): (
+        &UnboundedSender<InstanceKey>,
+        &UnboundedSender<ObjectRef<Domain>>,
+    ),
+    tasks: &mut JoinSet<()>,
+) {
+    let (instance, domain) = (touch_instance.clone(), touch_domain.clone());
+    let all = cache.domains.clone();
+    let mut known: HashMap<ObjectRef<Domain>, (Fingerprint, InstanceKey, DomainSeen)> =
+        HashMap::new();
+    watch::reflect(client, writer, "Domain", readiness, tasks, move |news| {
+        let (object, is_there) = match news {
+            News::There(object) => (object, true),
+            News::Gone(object) => (object, false),
+            // Who held a hostname may have gone unseen.
+            News::Listed => {
+                for waiting in all.state() {
+                    if !is_held(&waiting) {
+                        let _ = domain.send(ObjectRef::from_obj(waiting.as_ref()));
+                    }
+                }
+                return;
+            }
+        };
+        let key = ObjectRef::from_obj(&object);
+        let seen = DomainSeen::of(&object);
+        let fingerprint = Fingerprint::of(&object);
+        let bound = InstanceKey {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.spec.instance.clone(),
+        };
+        let before = if is_there {
+            let now = (fingerprint.clone(), bound.clone(), seen.clone());
+            known.insert(key.clone(), now)
+        } else {
+            known.remove(&key)
+        };
+        let is_new = before.as_ref().is_none_or(|(it, ..)| *it != fingerprint);
+        let is_other = !is_there || before.as_ref().is_none_or(|(.., it)| *it != seen);
+        // One that was bound to another instance leaves that one.
+        if let Some((_, left, _)) = before.filter(|(_, it, _)| *it != bound) {
+            let _ = instance.send(left);
+            let _ = instance.send(bound);
+        } else if is_other {
+            let _ = instance.send(bound);
+        }
+        if is_new && is_there {
+            let _ = domain.send(key);
+        }
+    });
+}
+
+fn is_held(domain: &Domain) -> bool {
+    domain
+        .status
+        .as_ref()
+        .is_some_and(|status| condition::is_true(&status.conditions, HOSTNAME_HELD))
 }
 
 /// What of an object leads to a reconciliation when it changes: not its status.
@@ -354,20 +478,22 @@ struct Fingerprint {
     is_deleting: bool,
     has_finalizer: bool,
     forgiven: Option<String>,
+    look_now: Option<String>,
+    revoke: Option<String>,
 }
 
 impl Fingerprint {
     fn of<K: Resource>(object: &K) -> Self {
         let meta = object.meta();
+        let annotation = |key| meta.annotations.as_ref()?.get(key).cloned();
         Self {
             uid: meta.uid.clone(),
             generation: meta.generation,
             is_deleting: meta.deletion_timestamp.is_some(),
             has_finalizer: meta.finalizers.as_ref().is_some_and(|f| !f.is_empty()),
-            forgiven: meta
-                .annotations
-                .as_ref()
-                .and_then(|annotations| annotations.get(labels::REGENERATE_SECRET).cloned()),
+            forgiven: annotation(labels::REGENERATE_SECRET),
+            look_now: annotation(labels::LOOK_NOW),
+            revoke: annotation(labels::REVOKE),
         }
     }
 }
@@ -416,11 +542,24 @@ async fn lead(
     queues: Queues,
     metrics: &Metrics,
     stop: CancellationToken,
-) {
+) -> anyhow::Result<()> {
+    let platform = config.platform();
+    let domains = Arc::new(domain::Domains::new(
+        client.clone(),
+        cache.clone(),
+        domain::Surroundings {
+            config: &DomainsConfig::read(config.domains_config.as_deref())?,
+            platform: &platform,
+            namespace: &config.leadership.namespace,
+            kept: queues.kept_hostnames,
+        },
+        queues.touch_domain,
+        metrics.clone(),
+    )?);
     let instances = Arc::new(instance::Instances::new(
         client.clone(),
         cache.clone(),
-        config.platform(),
+        platform,
         metrics.clone(),
     ));
     let organizations = Arc::new(organizations::Organizations::new(
@@ -469,6 +608,17 @@ async fn lead(
             metrics,
             stop.clone(),
         ),
+        control(
+            cache.domains.clone(),
+            domain::reconcile,
+            domain::retry,
+            domains,
+            queues.domains,
+            |key: ObjectRef<Domain>| (key.name, key.namespace),
+            concurrency,
+            metrics,
+            stop.clone(),
+        ),
         hostnames::decide(
             client.clone(),
             cache.routes.clone(),
@@ -477,6 +627,7 @@ async fn lead(
             stop.clone(),
         ),
     );
+    Ok(())
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -19,11 +19,12 @@ pub enum Kind {
     AppInstance,
     Organization,
     Route,
+    Domain,
 }
 
 impl Kind {
     fn is_namespaced(self) -> bool {
-        matches!(self, Self::AppInstance | Self::Route)
+        matches!(self, Self::AppInstance | Self::Route | Self::Domain)
     }
 
     fn resource(self) -> ApiResource {

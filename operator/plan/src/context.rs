@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{app_definition::Engine, condition::Condition, organization::PodSecurity};
+use crds::{
+    app_definition::Engine,
+    condition::{self, Condition},
+    organization::PodSecurity,
+};
 use jiff::Timestamp;
 
 /// Facts of the platform, from the operator's configuration.
@@ -81,6 +85,43 @@ pub struct Observed {
     pub pods: Vec<PodSeen>,
     /// Routes of the instance by hostname.
     pub routes: BTreeMap<String, Vec<Condition>>,
+    /// Domains that name the instance, written for it or by hand, in the order of their hostnames.
+    pub domains: Vec<DomainSeen>,
+}
+
+/// A Domain.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DomainSeen {
+    /// Its hostname.
+    pub hostname: String,
+    /// It may be served: it is proven, or was until a short while ago.
+    pub is_routed: bool,
+    /// Where its visitors are led on to.
+    pub redirect_to: Option<String>,
+    /// What browsers are told (RFC 6797).
+    pub hsts_seconds: Option<i64>,
+    /// Its `Ready`.
+    pub ready: Option<Condition>,
+}
+
+impl DomainSeen {
+    /// What matters of a Domain to its instance.
+    #[must_use]
+    pub fn of(domain: &crds::Domain) -> Self {
+        let conditions = domain
+            .status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default();
+        Self {
+            hostname: domain.spec.hostname.clone(),
+            is_routed: domain.metadata.deletion_timestamp.is_none()
+                && condition::is_true(conditions, condition::ROUTED),
+            redirect_to: domain.spec.redirect_to.clone(),
+            hsts_seconds: domain.spec.hsts_seconds,
+            ready: condition::find(conditions, condition::READY).cloned(),
+        }
+    }
 }
 
 /// A PersistentVolumeClaim.

@@ -16,6 +16,7 @@
 //! | what does a Deployment look like? | `build/workload.rs`, one file per kind |
 //! | what is wrong with it, in words? | `health/` |
 //! | who holds a hostname? | `hostname.rs` |
+//! | is a customer's domain proven, and does it point here? | `domain/` |
 //! | what is an organization? | `organization.rs` |
 
 pub mod build;
@@ -23,6 +24,7 @@ pub mod check;
 pub mod context;
 pub mod definition;
 pub mod digest;
+pub mod domain;
 pub mod engine;
 pub mod health;
 pub mod hostname;

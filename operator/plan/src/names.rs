@@ -71,10 +71,10 @@ fn with_version(prefix: &str, version: &str) -> String {
     }
 }
 
-/// The Route of a customer's own domain. The name holds a digest, because a hostname may be
-/// longer than an object's name may be.
+/// The Domain of a customer's own hostname, and its Route. The name holds a digest, because a
+/// hostname may be longer than an object's name may be.
 #[must_use]
-pub fn domain_route(instance: &str, hostname: &str) -> String {
+pub fn domain(instance: &str, hostname: &str) -> String {
     format!("{instance}-{}", crate::digest::of_text(hostname))
 }
 

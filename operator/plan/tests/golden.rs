@@ -34,6 +34,7 @@ fn objects(state: &DesiredState) -> Objects {
         jobs,
         cron_jobs,
         budgets,
+        domains,
         routes,
         host: _,
         url,
@@ -64,6 +65,7 @@ fn objects(state: &DesiredState) -> Objects {
         jobs,
         cron_jobs,
         budgets,
+        domains,
         routes
     );
     let status = serde_json::json!({ "url": url, "version": version });

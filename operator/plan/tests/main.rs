@@ -8,6 +8,7 @@
 
 mod check;
 mod definition;
+mod domain;
 mod golden;
 mod health;
 mod hostname;

@@ -50,7 +50,7 @@ proptest! {
         assert_label(&names::secret(&instance, &secret));
         assert_label(&names::install_job(&instance, &job, &version));
         assert_label(&names::upgrade_job(&instance, &version));
-        assert_label(&names::domain_route(&instance, &domain));
+        assert_label(&names::domain(&instance, &domain));
         let cron = names::job(&instance, &job);
         assert_label(&cron);
         prop_assert!(cron.len() <= 52, "a CronJob appends eleven characters: {}", cron);
@@ -104,8 +104,8 @@ fn versions_that_would_read_the_same_are_told_apart() {
 #[test]
 fn two_domains_have_two_routes() {
     assert_ne!(
-        names::domain_route("shop", "www.acme.example"),
-        names::domain_route("shop", "acme.example")
+        names::domain("shop", "www.acme.example"),
+        names::domain("shop", "acme.example")
     );
 }
 

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::{
     Context, DesiredState, Observed, Platform, Rejection,
-    context::{JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen},
+    context::{DomainSeen, JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen},
     health::{self, Refusal, Report},
 };
 
@@ -213,6 +213,12 @@ impl World {
 
     /// The world after everything was made as planned, and answers.
     pub fn after(mut self, instance: &AppInstance) -> Self {
+        let routed = |hostname: &String| DomainSeen {
+            hostname: hostname.clone(),
+            is_routed: true,
+            ..DomainSeen::default()
+        };
+        self.observed.domains = instance.spec.domains.iter().map(routed).collect();
         let Ok(desired) = self.plan(instance) else {
             return self;
         };

@@ -6,7 +6,7 @@
 //! neither a read nor a write, one that was edited by hand is applied again, and what others add
 //! beside us is theirs.
 
-use crds::{AppInstance, Route, condition::Condition, labels};
+use crds::{AppInstance, Domain, Route, condition::Condition, labels};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
@@ -51,6 +51,8 @@ pub enum Kind {
     PodDisruptionBudget,
     /// tutti.dev.
     Route,
+    /// tutti.dev.
+    Domain,
 }
 
 impl Kind {
@@ -502,6 +504,7 @@ impl Kind {
             Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::Route => ApiResource::erase::<Route>(&()),
+            Self::Domain => ApiResource::erase::<Domain>(&()),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crds::{AppDefinition, AppInstance, Organization, Route};
+use crds::{AppDefinition, AppInstance, Domain, Organization, Route};
 use kube::runtime::reflector::{ObjectRef, Store};
 
 pub use child::{Child, Kind, Seen};
@@ -56,6 +56,8 @@ pub struct Cache {
     pub organizations: Store<Organization>,
     /// All Routes.
     pub routes: Store<Route>,
+    /// All Domains.
+    pub domains: Store<Domain>,
     children: Arc<RwLock<HashMap<InstanceKey, Children>>>,
     fences: Arc<RwLock<fence::Fences>>,
 }
@@ -68,12 +70,14 @@ impl Cache {
         definitions: Store<AppDefinition>,
         organizations: Store<Organization>,
         routes: Store<Route>,
+        domains: Store<Domain>,
     ) -> Self {
         Self {
             instances,
             definitions,
             organizations,
             routes,
+            domains,
             children: Arc::default(),
             fences: Arc::default(),
         }
@@ -190,6 +194,18 @@ impl Cache {
                     .get(&(namespace.to_owned(), kind))
                     .is_some_and(|applied| !applied.is_deleting)
             })
+    }
+
+    /// Domains that name an instance, in the order of their hostnames.
+    #[must_use]
+    pub fn domains_of(&self, key: &InstanceKey) -> Vec<Arc<Domain>> {
+        let mut domains = self.domains.state();
+        domains.retain(|domain| {
+            domain.metadata.namespace.as_deref() == Some(key.namespace.as_str())
+                && domain.spec.instance == key.name
+        });
+        domains.sort_by(|one, other| one.spec.hostname.cmp(&other.spec.hostname));
+        domains
     }
 
     /// Instances in a namespace.

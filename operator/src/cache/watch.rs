@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt::Debug};
 
-use crds::{Route, labels};
+use crds::{Domain, Route, labels};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -60,6 +60,7 @@ pub fn children(
     start.full::<Pod>(Kind::Pod);
     start.full::<PersistentVolumeClaim>(Kind::PersistentVolumeClaim);
     start.full::<Route>(Kind::Route);
+    start.metadata::<Domain>(Kind::Domain);
     start.metadata::<CronJob>(Kind::CronJob);
     start.metadata::<Secret>(Kind::Secret);
     start.metadata::<ServiceAccount>(Kind::ServiceAccount);
@@ -221,13 +222,29 @@ pub fn reflect<K>(
     name: &'static str,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
+    tell: impl FnMut(News<K>) + Send + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let api = Api::all(client.clone());
+    let config = watcher::Config::default();
+    reflect_these(api, config, writer, name, readiness, tasks, tell);
+}
+
+/// The same for some objects of a kind.
+pub fn reflect_these<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    writer: kube::runtime::reflector::store::Writer<K>,
+    name: &'static str,
+    readiness: &Readiness,
+    tasks: &mut JoinSet<()>,
     mut tell: impl FnMut(News<K>) + Send + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let check = readiness.check(format!("watch of {name}"));
-    let api: Api<K> = Api::all(client.clone());
-    let stream = watcher(api, watcher::Config::default().page_size(PAGE))
+    let stream = watcher(api, config.page_size(PAGE))
         .default_backoff()
         .modify(strip)
         .reflect(writer);

@@ -79,6 +79,7 @@ pub async fn apply(
         jobs,
         cron_jobs,
         budgets,
+        domains,
         routes,
         host: _,
         url: _,
@@ -108,6 +109,7 @@ pub async fn apply(
     plan!(Kind::Job, jobs);
     plan!(Kind::CronJob, cron_jobs);
     plan!(Kind::PodDisruptionBudget, budgets);
+    plan!(Kind::Domain, domains);
     plan!(Kind::Route, routes);
 
     // A job that ended well is how a crash between any two steps finds what was done: it stays
@@ -120,7 +122,7 @@ pub async fn apply(
                 .any(|(kind, ..)| kind == Kind::Job),
         ..Outcome::default()
     };
-    let (made, account, claims, policies, services, routes) =
+    let (made, account, claims, policies, services, domains, routes) =
         futures_util::join!(
             join_all(secrets.iter().map(|secret| writer.provide_secret(secret))),
             writer.apply(Kind::ServiceAccount, condition::WORKLOAD_READY, account),
@@ -134,6 +136,11 @@ pub async fn apply(
                 writer.apply(Kind::Service, condition::WORKLOAD_READY, service)
             })),
             join_all(
+                domains
+                    .iter()
+                    .map(|domain| { writer.apply(Kind::Domain, condition::ROUTE_READY, domain) })
+            ),
+            join_all(
                 routes
                     .iter()
                     .map(|route| { writer.apply_seen(Kind::Route, condition::ROUTE_READY, route) })
@@ -144,6 +151,7 @@ pub async fn apply(
         .chain(claims)
         .chain(policies)
         .chain(services)
+        .chain(domains)
         .chain(routes)
         .for_each(|result| outcome.add(result));
     if outcome.failure.is_some() {

@@ -14,7 +14,6 @@ mod observe;
 mod report;
 mod secrets;
 mod trouble;
-mod written;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,14 +24,15 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{controller::Action, reflector::ObjectRef},
 };
-use plan::{Context, Platform, check::is_granted, context::OrganizationFacts, names};
+use plan::{Context, Observed, Platform, check::is_granted, context::OrganizationFacts, names};
 use rand::RngExt as _;
 
 use crate::{
-    cache::{Cache, InstanceKey},
+    cache::{Cache, Children, InstanceKey, Seen},
     failure::{Failure, lasting},
     metrics::Metrics,
     news::News,
+    written::Written,
 };
 
 /// What reconciling an instance needs.
@@ -43,7 +43,7 @@ pub struct Instances {
     pub(crate) metrics: Metrics,
     pub(crate) news: News,
     troubles: trouble::Troubles,
-    written: written::Written,
+    written: Written<InstanceKey>,
     backoff: crate::backoff::Backoffs<InstanceKey>,
 }
 
@@ -72,7 +72,7 @@ impl Instances {
             platform,
             metrics,
             troubles: trouble::Troubles::default(),
-            written: written::Written::default(),
+            written: Written::default(),
             backoff: crate::backoff::Backoffs::new(FIRST_WAIT, LONGEST_WAIT),
         }
     }
@@ -96,7 +96,9 @@ pub async fn reconcile(
     operator: Arc<Instances>,
 ) -> Result<Action, Failure> {
     let started = std::time::Instant::now();
-    let Some(instance) = written::latest(&operator, instance).await else {
+    let key = key_of(&instance);
+    let look = || operator.cache.instances.get(&key.reference());
+    let Some(instance) = operator.written.latest(&key, instance, look).await else {
         return Ok(Action::requeue(UNTOLD_AGAIN));
     };
     let result = make_true(&instance, &operator).await;
@@ -140,6 +142,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     let uid = instance.uid().unwrap_or_default();
     let children = operator.cache.children(&key);
     let observed = observe::observe(operator, &key, &uid, &children).await?;
+    close_lost_names(operator, &key, &children, &observed).await?;
     let definition = operator
         .cache
         .definitions
@@ -215,6 +218,29 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .flatten()
         .min()
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Routes of hostnames that are not the instance's any more go at once, also while nothing else is
+/// done to it: it is paused, or its wish cannot be granted.
+async fn close_lost_names(
+    operator: &Instances,
+    key: &InstanceKey,
+    children: &Children,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    for ((kind, name), child) in children {
+        let Seen::Route { hostname, .. } = &child.seen else {
+            continue;
+        };
+        let is_let_in = observed
+            .domains
+            .iter()
+            .any(|domain| domain.is_routed && domain.hostname == *hostname);
+        if *name != key.name && !is_let_in && !child.is_deleting {
+            apply::delete_child(operator, key, *kind, name, child).await?;
+        }
+    }
+    Ok(())
 }
 
 /// How many instances of its organization come before this one. Not counted for one that was

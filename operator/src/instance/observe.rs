@@ -1,7 +1,7 @@
 //! Observe: what is known of an instance's children, as plans want it. From the cache; the API
 //! server is asked only about what is wrong.
 
-use plan::Observed;
+use plan::{Observed, context::DomainSeen};
 
 use super::Instances;
 use crate::{
@@ -20,6 +20,7 @@ pub async fn observe(
     children: &Children,
 ) -> Result<Observed, Failure> {
     let mut observed = from_children(key, uid, children);
+    observed.domains = domains(operator, key);
     operator.troubles.look(operator, key, &mut observed).await;
     Ok(observed)
 }
@@ -27,6 +28,7 @@ pub async fn observe(
 /// The same after a write, with what was found out about trouble before it.
 pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Observed) -> Observed {
     let mut observed = from_children(key, uid, &operator.cache.children(key));
+    observed.domains = before.domains;
     for pod in &mut observed.pods {
         let known = before.pods.iter().find(|other| other.name == pod.name);
         pod.last_log_line = known.and_then(|other| other.last_log_line.clone());
@@ -39,6 +41,14 @@ pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Obser
         job.podless = known.and_then(|known| known.podless.clone());
     }
     observed
+}
+
+fn domains(operator: &Instances, key: &InstanceKey) -> Vec<DomainSeen> {
+    let domains = operator.cache.domains_of(key);
+    domains
+        .iter()
+        .map(|domain| DomainSeen::of(domain))
+        .collect()
 }
 
 fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed {

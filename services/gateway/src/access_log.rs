@@ -28,6 +28,8 @@ pub struct Exchange {
     pub accept: Option<HeaderValue>,
     pub client: IpAddr,
     pub connection: Arc<Connection>,
+    /// By TLS, here or at a proxy that we trust.
+    pub is_secure: bool,
     pub route: Option<Arc<Route>>,
     pub unmatched: Arc<RouteMetrics>,
     /// Until the backend began its answer.
@@ -105,6 +107,7 @@ impl Exchange {
             accept: request.headers().get(http::header::ACCEPT).cloned(),
             client,
             connection: Arc::clone(connection),
+            is_secure: false,
             route: None,
             unmatched,
             upstream_time: None,

@@ -44,6 +44,10 @@ pub enum Refusal {
     /// The Host is not covered by the certificate that this connection was opened with.
     Misdirected,
     UnknownHost,
+    /// A customer's hostname that nobody has proven yet.
+    DomainNotProven,
+    /// A customer's hostname that is not proven any more.
+    DomainProofLost,
     BodyTooLarge,
     /// The client stopped sending its body.
     BodyTimeout,
@@ -150,6 +154,8 @@ impl Refusal {
             Self::MethodNotAllowed => ("MethodNotAllowed", Client, 405, false, "Method not allowed", "This method is not served here."),
             Self::Misdirected => ("Misdirected", Client, 421, true, "Misdirected request", "This connection was opened for another host. Please open a new one."),
             Self::UnknownHost => ("UnknownHost", Client, 404, false, "Nothing is here", "There is nothing under this name. Check the address for a typing mistake."),
+            Self::DomainNotProven => ("DomainNotProven", Client, 404, false, "This domain is not connected yet", "Its owner has not shown yet that it is theirs: the DNS record is missing. What to set stands on the owner's Domain object."),
+            Self::DomainProofLost => ("DomainProofLost", Client, 404, false, "This domain is not connected any more", "The DNS record that shows whose it is has been gone for more than a week. What to set stands on the owner's Domain object."),
             Self::BodyTooLarge => ("BodyTooLarge", Client, 413, false, "Too large", "What you sent is larger than this site takes."),
             Self::BodyTimeout => ("BodyTimeout", Client, 408, true, "Too slow", "Your upload stopped before its end."),
             Self::BodyBroken => ("BodyBroken", Client, 400, false, "Bad request", "Your upload broke before its end."),

@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use crate::{
     certificates::{Certificate, Store},
+    domains::Domains,
     forward::{Backend, Resolve},
     metrics::{Metrics, RouteMetrics},
     routes::{Entry, Table, table::BackendAddress},
@@ -75,6 +76,7 @@ pub struct Gateway {
     pub metrics: Metrics,
     pub routes: ArcSwap<Table<Kept>>,
     pub certificates: Arc<ArcSwap<Store>>,
+    pub domains: ArcSwap<Domains>,
     /// Told to end: HTTP/1.1 clients are asked to come back on another connection.
     pub is_draining: AtomicBool,
     pub public_http_port: HeaderValue,
@@ -100,6 +102,7 @@ impl Gateway {
             metrics,
             routes: ArcSwap::default(),
             certificates: Arc::default(),
+            domains: ArcSwap::default(),
             is_draining: AtomicBool::new(false),
             resolver,
             known: Mutex::default(),

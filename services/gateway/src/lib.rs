@@ -4,7 +4,7 @@
 //! all that and writes Routes and Secrets; the gateway only reads them.
 //!
 //! ```text
-//! Routes, Secrets ──watch.rs──> routes/, certificates/ ──swap──> gateway.rs
+//! Routes, Secrets, Domains ──watch.rs──> routes/, certificates/, domains.rs ──swap──> gateway.rs
 //!                                                                    │ look-ups
 //! client ──listen.rs──> phases.rs ──forward.rs, body.rs, upgrade.rs──┴──> backend
 //!                           └──errors.rs, pages.rs──> a page instead
@@ -17,6 +17,7 @@ pub mod body;
 pub mod certificates;
 pub mod config;
 pub mod connection;
+pub mod domains;
 pub mod errors;
 pub mod forward;
 pub mod framing;

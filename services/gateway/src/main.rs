@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::Parser;
 use gateway::{
-    certificates, config::Config, forward::SystemResolver, gateway::Gateway, listen,
+    certificates, config::Config, domains, forward::SystemResolver, gateway::Gateway, listen,
     metrics::Metrics, routes,
 };
 use prometheus_client::registry::Registry;
@@ -72,6 +72,7 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     let checks = (
         readiness.check("routes"),
         readiness.check("certificates"),
+        readiness.check("domains"),
         readiness.check("listening"),
     );
     let gateway = Arc::new(Gateway::new(
@@ -101,6 +102,11 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
         Arc::clone(&gateway),
         checks.0,
     ));
+    watches.spawn(domains::watch(
+        client.clone(),
+        Arc::clone(&gateway),
+        checks.2,
+    ));
     let for_certificates = Arc::clone(&gateway);
     watches.spawn(async move {
         certificates::watch::watch(client, &namespace, for_certificates, checks.1).await;
@@ -113,7 +119,7 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     });
 
     tracing::info!(http = %config.http_listen, https = %config.https_listen, admin = %config.admin_listen, "gateway starts");
-    listen::serve(gateway, listeners, stop, config.drain(), checks.2).await?;
+    listen::serve(gateway, listeners, stop, config.drain(), checks.3).await?;
     ended.cancel();
     admin.await??;
     tracing::info!("gateway ends");

@@ -3,6 +3,7 @@
 //! ```text
 //! accept    a connection and its TLS name (listen.rs); here begins one exchange on it
 //! identify  which host is meant, said in exactly one way
+//! challenge an authority's question, and our own, before anything else
 //! route     the target in the current table; plain HTTP is sent to HTTPS
 //! admit     may it pass: access, state of the backend, size
 //! forward   to the backend and back, streaming (forward.rs, body.rs, upgrade.rs)
@@ -18,7 +19,10 @@ use bytes::Bytes;
 use crds::route::Access;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY,
+        TE, TRANSFER_ENCODING, UPGRADE,
+    },
     uri::PathAndQuery,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -27,6 +31,7 @@ use crate::{
     access_log::{Exchange, Upload},
     body::{Answer, RequestBody},
     connection::Connection,
+    domains::{self, Closed},
     errors::Refusal,
     forward::Patience,
     gateway::{Gateway, Route},
@@ -40,6 +45,7 @@ use crate::{
 enum End {
     Refused(Refusal),
     Redirected(HeaderValue),
+    Answered(String),
 }
 
 impl From<Refusal> for End {
@@ -81,9 +87,11 @@ fn prepare(
     exchange: &mut Exchange,
 ) -> Result<Arc<Route>, End> {
     exchange.host = identify(connection, request)?;
+    answer_challenge(gateway, request, &exchange.host)?;
     let route = route(gateway, &exchange.host, request.uri())?;
     exchange.route = Some(Arc::clone(&route));
     send_to_https(gateway, connection, request, &exchange.host, &route)?;
+    lead_on(gateway, request, &route)?;
     admit(&route, request)?;
     Ok(route)
 }
@@ -168,6 +176,23 @@ fn gives_length_too<B>(connection: &Connection, request: &Request<B>) -> bool {
             .gives_length(request.method().as_str(), &target)
 }
 
+// ── challenge ───────────────────────────────────────────────────────────────────────────────────
+
+/// Also before a hostname has a Route, and without TLS: there is no certificate yet.
+fn answer_challenge<B>(gateway: &Gateway, request: &Request<B>, host: &str) -> Result<(), End> {
+    let path = request.uri().path();
+    if !path.starts_with(domains::CHALLENGES)
+        || !matches!(*request.method(), Method::GET | Method::HEAD)
+    {
+        return Ok(());
+    }
+    let domains = gateway.domains.load();
+    match domains.answer(host, path, &gateway.settings.zone) {
+        Some(answer) => Err(End::Answered(answer)),
+        None => Ok(()),
+    }
+}
+
 // ── route ───────────────────────────────────────────────────────────────────────────────────────
 
 /// The target in the table that is current now.
@@ -177,7 +202,16 @@ fn route(gateway: &Gateway, host: &str, uri: &Uri) -> Result<Arc<Route>, Refusal
     table
         .lookup(host, &path)
         .cloned()
-        .ok_or(Refusal::UnknownHost)
+        .ok_or_else(|| unknown(gateway, host))
+}
+
+/// A customer's hostname that leads here and is not let in has an owner who wants to know why.
+fn unknown(gateway: &Gateway, host: &str) -> Refusal {
+    match gateway.domains.load().closed(host) {
+        None => Refusal::UnknownHost,
+        Some(Closed::NotYet) => Refusal::DomainNotProven,
+        Some(Closed::Lost) => Refusal::DomainProofLost,
+    }
 }
 
 /// Plain HTTP goes on only where the route allows it; elsewhere the client comes back by HTTPS.
@@ -195,13 +229,31 @@ fn send_to_https<B>(
         .uri()
         .path_and_query()
         .map_or("/", PathAndQuery::as_str);
-    let location = match gateway.settings.public_https_port {
-        443 => format!("https://{host}{rest}"),
-        port => format!("https://{host}:{port}{rest}"),
-    };
-    match HeaderValue::try_from(location) {
+    match HeaderValue::try_from(https(gateway, host, rest)) {
         Ok(location) => Err(End::Redirected(location)),
         Err(_) => Err(Refusal::PathAmbiguous.into()),
+    }
+}
+
+/// A hostname that only leads on to another one.
+fn lead_on<B>(gateway: &Gateway, request: &Request<B>, route: &Route) -> Result<(), End> {
+    let Some(to) = &route.target.redirect_to else {
+        return Ok(());
+    };
+    let rest = request
+        .uri()
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    match HeaderValue::try_from(https(gateway, to, rest)) {
+        Ok(location) => Err(End::Redirected(location)),
+        Err(_) => Err(Refusal::PathAmbiguous.into()),
+    }
+}
+
+fn https(gateway: &Gateway, host: &str, rest: &str) -> String {
+    match gateway.settings.public_https_port {
+        443 => format!("https://{host}{rest}"),
+        port => format!("https://{host}:{port}{rest}"),
     }
 }
 
@@ -299,6 +351,13 @@ async fn forward(
     parts
         .headers
         .insert(X_REQUEST_ID, exchange.request_id.clone());
+    if let Some(policy) = &target.hsts
+        && exchange.is_secure
+    {
+        parts
+            .headers
+            .insert(STRICT_TRANSPORT_SECURITY, policy.clone());
+    }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let body = Answer::backend(body, lease, target.idle_timeout, exchange);
@@ -317,6 +376,7 @@ fn rewrite(
     let (mut parts, body) = request.into_parts();
     let headers = &mut parts.headers;
     let is_secure = is_secure(connection, headers);
+    exchange.is_secure = is_secure;
     let host = match headers.remove(HOST) {
         Some(host) => host,
         None => headers::authority(&parts.uri)
@@ -429,6 +489,14 @@ fn finish(gateway: &Gateway, end: End, mut exchange: Box<Exchange>) -> Response<
             let (status, headers) = pages::redirect(location, is_safe);
             *response.status_mut() = status;
             *response.headers_mut() = headers;
+            response
+        }
+        End::Answered(answer) => {
+            let mut response = Response::new(Bytes::from(answer));
+            let headers = response.headers_mut();
+            let text = HeaderValue::from_static("application/octet-stream");
+            headers.insert(CONTENT_TYPE, text);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
     };

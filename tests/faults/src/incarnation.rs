@@ -77,6 +77,11 @@ impl Incarnation {
             "operator",
             "--platform-zone=tutti.test",
             &format!("--namespace={namespace}"),
+            concat!(
+                "--domains-config=",
+                env!("CARGO_MANIFEST_DIR"),
+                "/domains.yaml"
+            ),
             &format!("--identity={identity}"),
             &format!("--lease-seconds={seconds}"),
         ])?;

@@ -247,7 +247,8 @@ async fn serve(
     let is_watch = path.contains("watch=true");
     let narrowed = narrow(&path, &inner.namespace);
     // What the keyhole changes is asked of the whole cluster: only watches ask that.
-    let is_watching = is_watch || (!is_write && narrowed != path) || is_definitions(&path);
+    let is_watching =
+        is_watch || (!is_write && narrowed != path) || is_definitions(&path) || is_notes(&path);
     let write = (is_write && !is_lease).then(|| inner.writes.fetch_add(1, Ordering::SeqCst) + 1);
     let deed = if is_watching || is_lease {
         Deed::Forward
@@ -412,6 +413,11 @@ fn absolute(host: &str, path: &str) -> Uri {
         .path_and_query(path)
         .build()
         .unwrap_or_default()
+}
+
+/// The list before the watch of hostnames that are kept: in the operator's own namespace.
+fn is_notes(path: &str) -> bool {
+    path.contains("/configmaps?") && path.contains("labelSelector=")
 }
 
 fn is_definitions(path: &str) -> bool {

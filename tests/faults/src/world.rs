@@ -217,7 +217,7 @@ where
 }
 
 /// Every kind that an instance may own.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 12] = [
     Kind::Deployment,
     Kind::StatefulSet,
     Kind::Job,
@@ -229,6 +229,7 @@ pub const KINDS: [Kind; 11] = [
     Kind::NetworkPolicy,
     Kind::PodDisruptionBudget,
     Kind::Route,
+    Kind::Domain,
 ];
 
 async fn collect_garbage(client: &Client, instance: &AppInstance) {

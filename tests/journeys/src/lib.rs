@@ -27,7 +27,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
-use lab::Lab;
+use lab::{
+    Lab,
+    internet::{self, Change},
+};
 use tokio::{
     process::Command,
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -122,6 +125,26 @@ impl Story {
     /// Visitors of a site.
     pub fn site(&self, url: &str) -> Result<Site> {
         Site::new(&self.lab, url)
+    }
+
+    /// Sets a record in the internet's DNS, as a customer does at the registrar's.
+    pub fn set_record(&self, name: &str, kind: &str, value: &str) -> Result<()> {
+        let change = Change::Set {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            values: vec![value.to_owned()],
+            ttl: 5,
+        };
+        internet::change(self.lab.state(), &change)
+    }
+
+    /// Removes all records of a name.
+    pub fn remove_records(&self, name: &str) -> Result<()> {
+        let change = Change::Delete {
+            name: name.to_owned(),
+            kind: None,
+        };
+        internet::change(self.lab.state(), &change)
     }
 
     /// Runs the lab's kubectl.

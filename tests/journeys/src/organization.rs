@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use crds::{AppInstance, condition, labels};
+use crds::{AppInstance, Domain, condition, domain::DomainStatus, labels};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret};
 use kube::{
     Api, Client, ResourceExt,
@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use crate::{Story, is_ready, took, wait::within};
 
+/// A look comes every 15 s at first; then an order of a few seconds.
+const DOMAIN_SECONDS: u64 = 60;
 /// How long an order may take until it answers.
 const READY_SECONDS: u64 = 240;
 
@@ -148,6 +150,29 @@ impl Organization {
         Ok(ready(&found)
             .map(|ready| ready.message.clone())
             .unwrap_or_default())
+    }
+
+    /// Waits until the Domain of a hostname gives this reason; what it says then.
+    pub async fn domain(&self, hostname: &str, reason: &str) -> Result<DomainStatus> {
+        within(DOMAIN_SECONDS, &format!("{hostname}: {reason}"), || async {
+            let all = self
+                .objects::<Domain>()
+                .list(&ListParams::default())
+                .await?;
+            let domain = all
+                .into_iter()
+                .find(|domain| domain.spec.hostname == hostname)
+                .context("there is no Domain")?;
+            let status = domain.status.unwrap_or_default();
+            let ready = condition::find(&status.conditions, condition::READY);
+            ensure!(
+                ready.is_some_and(|ready| ready.reason == reason),
+                "{:#?}",
+                status.conditions
+            );
+            Ok(status)
+        })
+        .await
     }
 
     /// The value of a generated Secret.

@@ -1,6 +1,11 @@
 //! A site as its visitors see it: through the gateway, by the lab's authority.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use lab::Lab;
@@ -27,6 +32,7 @@ pub struct Site {
     /// Its address, without a slash at the end.
     pub url: String,
     client: Client,
+    authorities: PathBuf,
 }
 
 /// What a site answers.
@@ -52,9 +58,24 @@ impl Answer {
 impl Site {
     /// Follows no redirects: stories look at them.
     pub fn new(lab: &Lab, url: &str) -> Result<Self> {
-        let authority = std::fs::read(&lab.certificate_authority)?;
+        Self::trusting(&lab.certificate_authority, url)
+    }
+
+    /// A customer's own hostname, certified by one of the lab's authorities.
+    pub fn of_domain(lab: &Lab, hostname: &str) -> Result<Self> {
+        let url = format!("https://{hostname}:{}", lab.https_port);
+        Self::trusting(&lab.domains_authority, &url)
+    }
+
+    /// The same for somebody who comes for the first time: with connections of their own.
+    pub fn anew(&self) -> Result<Self> {
+        Self::trusting(&self.authorities, &self.url)
+    }
+
+    fn trusting(authorities: &Path, url: &str) -> Result<Self> {
+        let trusted = std::fs::read(authorities)?;
         let client = Client::builder()
-            .tls_certs_only([Certificate::from_pem(&authority)?])
+            .tls_certs_only(Certificate::from_pem_bundle(&trusted)?)
             .dns_resolver(Arc::new(ThisMachine))
             .redirect(Policy::none())
             .no_proxy()
@@ -63,6 +84,7 @@ impl Site {
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             client,
+            authorities: authorities.to_owned(),
         })
     }
 

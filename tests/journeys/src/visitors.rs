@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use lab::Lab;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Site;
@@ -31,9 +30,9 @@ pub struct Visitors {
 impl Visitors {
     /// They begin to come: half of them on kept connections, half on new ones.
     #[must_use]
-    pub fn come(lab: &Lab, site: Site, path: &'static str) -> Self {
+    pub fn come(site: Site, path: &'static str) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let come = tokio::spawn(visit(lab.clone(), site, path, Arc::clone(&is_over)));
+        let come = tokio::spawn(visit(site, path, Arc::clone(&is_over)));
         Self {
             since: Instant::now(),
             is_over,
@@ -66,12 +65,7 @@ impl Visitors {
     }
 }
 
-async fn visit(
-    lab: Lab,
-    keeping: Site,
-    path: &'static str,
-    is_over: Arc<AtomicBool>,
-) -> Vec<Result<()>> {
+async fn visit(keeping: Site, path: &'static str, is_over: Arc<AtomicBool>) -> Vec<Result<()>> {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(1000 / PACE));
     let mut visits = JoinSet::new();
@@ -80,7 +74,7 @@ async fn visit(
         let site = if visits.len().is_multiple_of(2) {
             Ok(keeping.clone())
         } else {
-            Site::new(&lab, &keeping.url)
+            keeping.anew()
         };
         visits.spawn(async move {
             let at = start.elapsed().as_secs_f64();

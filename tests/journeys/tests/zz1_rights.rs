@@ -174,30 +174,34 @@ async fn play_what_others_leave_out(story: &Story) -> Result<()> {
         .order("taken", json!({"app": app, "version": "1"}))
         .await?;
     organization.reason("taken", 30, "NameTaken").await?;
+    // A domain that is proven has a Route, its certificate a Secret, and its name a note afterwards.
+    let hostname = format!("{}.test", organization.name);
+    let target = organization
+        .instance("leaves")
+        .await?
+        .status
+        .and_then(|status| status.host);
+    let target = target.context("no default host")?;
+    let name = format!("www.{hostname}");
+    story.set_record(&name, "CNAME", &target)?;
     organization
-        .change("leaves", json!({"domains": ["leaves.journeys.test"]}))
+        .change("leaves", json!({"domains": [name]}))
         .await?;
-    let routes = organization.objects::<crds::Route>();
-    let domain_routes = || async {
-        let all = routes.list(&ListParams::default()).await?;
-        let ours = all
-            .iter()
-            .filter(|route| route.spec.hostname == "leaves.journeys.test");
-        anyhow::Ok(ours.count())
-    };
-    within(30, "the domain has a Route", || async {
-        ensure!(domain_routes().await? == 1);
-        Ok(())
-    })
-    .await?;
+    organization.domain(&name, "Served").await?;
     organization
         .change("leaves", json!({"domains": []}))
         .await?;
-    within(30, "the Route is gone", || async {
-        ensure!(domain_routes().await? == 0);
+    let domains = organization.objects::<crds::Domain>();
+    within(30, "the Domain is gone", || async {
+        ensure!(domains.list(&ListParams::default()).await?.items.is_empty());
         Ok(())
     })
     .await?;
+    // Asked for again, the note is not needed any more.
+    organization
+        .change("leaves", json!({"domains": [name]}))
+        .await?;
+    organization.domain(&name, "Served").await?;
     definitions.delete(&app, &DeleteParams::default()).await?;
     organization.end().await
 }

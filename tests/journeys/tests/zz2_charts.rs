@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::Output, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use crds::AppInstance;
-use journeys::{App, Organization, PAGE, PLATFORM, Story, Visitors, is_ready, took, within};
+use journeys::{App, Organization, PAGE, PLATFORM, Site, Story, Visitors, is_ready, took, within};
 use k8s_openapi::{
     api::{
         coordination::v1::Lease,
@@ -43,7 +43,9 @@ async fn the_api_server_accepts_what_the_charts_render() -> Result<()> {
     let production = charts().join("tutti/ci/production-values.yaml");
     let arguments = ["--values", &production.display().to_string()];
     // Monitors are a kind that not every cluster has.
-    let monitors = json!({"monitoring": {"serviceMonitor": false, "podMonitor": false}});
+    let monitors = json!({"monitoring": {
+        "serviceMonitor": false, "podMonitor": false, "prometheusRule": false,
+    }});
     let rendered = helm.render_with("tutti", &arguments, &monitors).await?;
     accepts(&story, "production", &rendered).await
 }
@@ -70,6 +72,17 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
     let write = "echo kept by the volume > /var/lib/wordpress/wp-content/kept.txt";
     organization.bash(&web, write).await?;
     let job = organization.guest("files-ask").await?;
+    let hostname = format!("www.{}.test", organization.name);
+    let host = organization
+        .instance("files")
+        .await?
+        .status
+        .and_then(|status| status.host);
+    story.set_record(&hostname, "CNAME", &host.context("no default host")?)?;
+    organization
+        .change("files", json!({"domains": [hostname]}))
+        .await?;
+    let certified = organization.domain(&hostname, "Served").await?.certificate;
     let before = belongings(&organization).await?;
 
     platform.is_as_before = false;
@@ -87,7 +100,7 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
     let kinds = kinds.list(&ListParams::default()).await?;
     let ours = kinds.iter().filter(|kind| kind.spec.group == "tutti.dev");
     let ours = ours.count();
-    ensure!(ours == 4, "of four kinds {ours} are left");
+    ensure!(ours == 5, "of five kinds {ours} are left");
     ensure!(
         belongings(&organization).await? == before,
         "with the platform went {before:?}; there is {:?}",
@@ -118,6 +131,18 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
     })
     .await?;
     took("installed again, and the site is served", start);
+    // Nothing was revoked, and nothing is ordered anew.
+    let own = Site::of_domain(&story.lab, &hostname)?;
+    within(30, "the customer's domain is served again", || async {
+        ensure!(own.page(PAGE).await?.status == 200);
+        Ok(())
+    })
+    .await?;
+    let again = organization.domain(&hostname, "Served").await?.certificate;
+    let serial = |certificate: &Option<crds::domain::Certificate>| {
+        certificate.as_ref().map(|it| it.serial.clone())
+    };
+    ensure!(serial(&again) == serial(&certified), "{again:?}");
     let files = organization.ready("files").await?;
     let again = files.status.and_then(|status| status.url);
     ensure!(again.as_ref() == Some(&url), "it is now at {again:?}");
@@ -164,7 +189,7 @@ async fn belongings(organization: &Organization) -> Result<Vec<(&'static str, St
 async fn upgrade_under_load(story: &Story, platform: &Platform, url: &str) -> Result<()> {
     let mut values = platform.values.clone();
     values["log"]["filter"] = json!(OTHER_FILTER);
-    let visitors = Visitors::come(&story.lab, story.site(url)?, PAGE);
+    let visitors = Visitors::come(story.site(url)?, PAGE);
     let start = Instant::now();
     let upgraded = platform.helm.install(&values).await;
     // The last old pod drains.

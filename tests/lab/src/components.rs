@@ -2,6 +2,7 @@
 //! them. What each needs to have started first is said here; the rest is retries.
 
 pub mod control_plane;
+pub mod internet;
 pub mod worker;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
@@ -103,6 +104,7 @@ pub fn of_node(setting: &Setting) -> Vec<Component> {
     let mut components = Vec::new();
     if setting.node == 1 {
         components.extend(control_plane::components(setting));
+        components.extend(internet::components(setting));
     }
     components.extend(worker::components(setting));
     components

@@ -17,7 +17,7 @@ use crate::{
     cgroup,
     components::{self, Setting},
     images::PAUSE_IMAGE,
-    network,
+    internet, network,
     node::NodePlan,
     process::{Process, parents, tail, wait_until},
     programs::link,
@@ -244,6 +244,7 @@ fn write_configuration(setting: &Setting) -> Result<()> {
         )?;
     }
     if setting.node == 1 {
+        internet::provide(state, setting.index)?;
         write_whole(
             &state.path("audit-policy.yaml"),
             include_bytes!("../manifests/audit-policy.yaml"),

@@ -15,6 +15,7 @@ pub mod down;
 pub mod forward;
 mod go;
 mod images;
+pub mod internet;
 mod launch;
 mod leftovers;
 mod network;
@@ -55,6 +56,8 @@ pub struct Lab {
     pub docker_socket: PathBuf,
     /// The authority that signed the platform's certificate (PEM).
     pub certificate_authority: PathBuf,
+    /// Who signed the certificates of customers' own domains (PEM): the lab's authorities.
+    pub domains_authority: PathBuf,
     /// The certificate for `*.tutti.localhost` and `tutti.localhost` (PEM).
     pub certificate: PathBuf,
     /// Its key (PEM).
@@ -111,6 +114,7 @@ impl Lab {
             registry_address: format!("{node_address}:{}", network::REGISTRY_PORT),
             docker_socket: state.docker_socket(),
             certificate_authority: state.path("tls/ca.crt"),
+            domains_authority: internet::roots_file(&state),
             certificate: state.path("tls/tls.crt"),
             certificate_key: state.path("tls/tls.key"),
             http_port,
@@ -154,10 +158,16 @@ impl Lab {
             ("TUTTI_HTTPS_PORT", self.https_port.to_string()),
             ("TUTTI_NODE_ADDRESS", self.node_address.to_string()),
             ("TUTTI_CA", show(&self.certificate_authority)),
+            ("TUTTI_DOMAINS_CA", show(&self.domains_authority)),
             ("TUTTI_TLS_CERTIFICATE", show(&self.certificate)),
             ("TUTTI_TLS_KEY", show(&self.certificate_key)),
             ("TUTTI_AUDIT_LOG", show(&self.audit_log)),
         ])
+    }
+
+    /// Its folder.
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// The folder of the lab's programs, for PATH.

@@ -15,7 +15,7 @@ use lab::{
     doctor::{self, Gravity},
     down,
     forward::{self, Forward},
-    node,
+    internet, node,
     platform::{self, Choice, Target},
     state::State,
     status, tell, up,
@@ -77,6 +77,9 @@ enum Command {
         #[arg(default_value = "operator")]
         whose: String,
     },
+    /// The DNS of the lab's internet: names under test.
+    #[command(subcommand)]
+    Dns(internet::Change),
     /// Apps of the catalogue.
     #[command(subcommand)]
     App(AppCommand),
@@ -162,6 +165,7 @@ fn run(command: Command) -> Result<()> {
             platform::install::install(&Target::of(&choice)?, zone.as_deref())
         }
         Command::Logs { context, whose } => platform::logs::follow(context.as_deref(), &whose),
+        Command::Dns(change) => internet::change(&state, &change),
         Command::App(AppCommand::Lint { folders }) => platform::lint::lint(&folders),
         Command::Node { plan } => node::supervise(&plan),
         Command::Forward { forwards } => forward::serve(forwards),

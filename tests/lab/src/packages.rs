@@ -32,6 +32,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("kmod", "modprobe"),
     ("mmdebstrap", "mmdebstrap"),
     ("busybox-static", "busybox"),
+    ("bind9", "named"),
+    ("bind9-dnsutils", "nsupdate"),
 ];
 
 /// Present only while packages are installed: it keeps their services from starting on the host.

@@ -136,6 +136,11 @@ pub fn provide(state: &State, index: u8) -> Result<()> {
             ..Leaf::client(state, "metrics-server", "metrics-server")
         },
         Leaf {
+            authority: Authority::Lab,
+            addresses: vec![address],
+            ..Leaf::client(state, "authorities", "certificate authorities of the lab")
+        },
+        Leaf {
             stem: state.path("tls/tls"),
             authority: Authority::Lab,
             names: vec!["*.tutti.localhost".to_owned(), "tutti.localhost".to_owned()],

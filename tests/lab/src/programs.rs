@@ -6,8 +6,6 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, PoisonError},
-    thread,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -28,6 +26,8 @@ pub const COREDNS_VERSION: &str = "v1.14.6";
 pub const LOCAL_PATH_VERSION: &str = "v0.0.30";
 /// metrics-server's version, also the tag of its image.
 pub const METRICS_SERVER_VERSION: &str = "v0.9.0";
+/// The certificate authority of the lab.
+const PEBBLE_VERSION: &str = "v2.10.0";
 /// Also read by the Makefile.
 const HELM_VERSION: &str = "v3.22.0";
 const KWOK_VERSION: &str = "v0.8.0";
@@ -40,7 +40,8 @@ pub fn versions() -> String {
         .find_map(|line| line.trim().strip_prefix("go.etcd.io/etcd/server/v3 "))
         .unwrap_or_default();
     format!(
-        "Kubernetes {KUBERNETES_VERSION}, etcd {etcd}, helm {HELM_VERSION}, kwok {KWOK_VERSION}"
+        "Kubernetes {KUBERNETES_VERSION}, etcd {etcd}, helm {HELM_VERSION}, kwok {KWOK_VERSION}, \
+         Pebble {PEBBLE_VERSION}"
     )
 }
 
@@ -139,6 +140,12 @@ fn programs() -> Vec<Program> {
             &["coredns"],
         ),
         package("helm", "helm.sh/helm/v3/cmd/helm", HELM_VERSION, &["helm"]),
+        package(
+            "pebble",
+            "github.com/letsencrypt/pebble/v2/cmd/pebble",
+            PEBBLE_VERSION,
+            &["pebble"],
+        ),
         package(
             "local-path-provisioner",
             "github.com/rancher/local-path-provisioner",
@@ -330,42 +337,18 @@ fn provide_these(programs: &[Program], cache: &Cache, state: &State, step: &Step
 
 fn build_all(missing: &[&Program], cache: &Cache, state: &State, step: &Step) -> Result<()> {
     let toolchain = Toolchain::find_or_install(cache, state, step)?;
-    step.count(missing.len());
-    let waiting = Mutex::new(missing.iter());
-    let failures = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..BUILDS_AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = waiting
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .next();
-                    let Some(program) = next else { return };
-                    let log = state.path(format!("logs/build-{}.log", program.name));
-                    let built = step.item(program.name, || {
-                        cache.get(&program.cache_name(), |place| {
-                            program.build(&toolchain, place, &log)
-                        })
-                    });
-                    if let Err(error) = built {
-                        let error = error.context(format!("building {}", program.name));
-                        failures
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .push(error);
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    match failures.into_iter().next() {
-        Some(first) => Err(first),
-        None => Ok(()),
-    }
+    step.side_by_side(BUILDS_AT_ONCE, missing, |program| {
+        let log = state.path(format!("logs/build-{}.log", program.name));
+        let built = step.item(program.name, || {
+            cache.get(&program.cache_name(), |place| {
+                program.build(&toolchain, place, &log)
+            })
+        });
+        built
+            .map(drop)
+            .with_context(|| format!("building {}", program.name))
+    })
+    .map(drop)
 }
 
 /// All objects of a folder as one text, in the order of the files' names.

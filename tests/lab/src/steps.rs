@@ -87,6 +87,42 @@ impl Step {
         }
     }
 
+    /// Does some work for each of these, so many at once; they count as items of the step. After a
+    /// failure those that are under way end, and no other begins.
+    pub fn side_by_side<I: Sync, T: Send>(
+        &self,
+        at_once: usize,
+        these: &[I],
+        work: impl Fn(&I) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        self.count(these.len());
+        let waiting = Mutex::new(these.iter());
+        let done = Mutex::new(Ok(Vec::new()));
+        let next = || {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.next()
+        };
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    while let Some(item) = next() {
+                        let outcome = work(item);
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        match (&mut *done, outcome) {
+                            (Ok(all), Ok(value)) => all.push(value),
+                            (Ok(_), Err(error)) => {
+                                *done = Err(error);
+                                while next().is_some() {}
+                            }
+                            (Err(_), _) => {}
+                        }
+                    }
+                });
+            }
+        });
+        done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An item has ended, for those who run it elsewhere.
     pub fn ended(&self, name: &str, time: Duration) {
         let mut now = self.now();
@@ -346,6 +382,30 @@ mod tests {
         );
         assert!(lines[0].ends_with("0/1 done)"), "{lines:?}");
         assert!(lines.len() >= 4, "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_done_side_by_side_is_done_once_and_stops_at_a_failure() {
+        let (steps, _) = steps(Duration::from_secs(60));
+        let all: Vec<u32> = (0..100).collect();
+        let mut doubled = steps
+            .step("all", |step| {
+                step.side_by_side(4, &all, |item| Ok(item * 2))
+            })
+            .unwrap();
+        doubled.sort_unstable();
+        assert_eq!(doubled, (0..100).map(|item| item * 2).collect::<Vec<_>>());
+        let begun = Mutex::new(0);
+        let outcome = steps.step("some", |step| {
+            step.side_by_side(1, &all, |item| {
+                *begun.lock().unwrap() += 1;
+                anyhow::ensure!(*item < 3, "{item} is too many");
+                Ok(())
+            })
+        });
+        let told = format!("{:#}", outcome.unwrap_err());
+        assert!(told.contains("3 is too many"), "{told}");
+        assert_eq!(*begun.lock().unwrap(), 4);
     }
 
     #[test]

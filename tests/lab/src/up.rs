@@ -10,7 +10,7 @@ use crate::{
     cache::Cache,
     cluster, docker,
     doctor::{self, Finding, Gravity},
-    forward, images, launch, network,
+    forward, images, internet, launch, network,
     packages::{self, News},
     pki, programs,
     state::{Record, State, node_name, write_whole},
@@ -82,6 +82,9 @@ pub fn up(state: &State, cache: &Cache, nodes: Option<u8>) -> Result<Lab> {
             ));
         }
         Ok(())
+    })?;
+    steps.step("certificate authorities", |_| {
+        internet::provide_roots(state, record.index)
     })?;
     tell!(
         "the lab is up ({}); eval \"$(make -s env)\" points your shell at it",

@@ -4,6 +4,7 @@
 mod account;
 mod budget;
 mod database;
+mod domains;
 mod jobs;
 mod metadata;
 mod network;
@@ -14,7 +15,7 @@ mod services;
 mod storage;
 mod workload;
 
-use crds::{Route, app_definition::When};
+use crds::{Domain, Route, app_definition::When};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     batch::v1::{CronJob, Job},
@@ -53,7 +54,9 @@ pub struct DesiredState {
     pub cron_jobs: Vec<CronJob>,
     /// How many pods may be moved at once.
     pub budgets: Vec<PodDisruptionBudget>,
-    /// The hostnames under which it answers.
+    /// The customer's own hostnames, each with its proof and its certificate.
+    pub domains: Vec<Domain>,
+    /// The hostnames under which it answers: its default one, and what of the others is proven.
     pub routes: Vec<Route>,
     /// The default host.
     pub host: String,
@@ -112,6 +115,7 @@ pub fn build(wish: &Wish<'_>) -> DesiredState {
         jobs: jobs::build_rollout(wish).into_iter().collect(),
         cron_jobs: jobs::build_periodic(wish),
         budgets: budget::build(wish).into_iter().collect(),
+        domains: domains::build(wish),
         routes: routes::build(wish),
         host: wish.host.clone(),
         url: crate::check::url(&wish.host, wish.context.platform.https_port),

@@ -1,4 +1,4 @@
-//! Routes: the default host, and the customer's own domains.
+//! Routes: the default host, and the customer's own domains as far as they are proven.
 
 use crds::{
     Route, RouteSpec,
@@ -13,26 +13,23 @@ use super::{
 use crate::{check::Wish, names};
 
 pub(super) fn build(wish: &Wish<'_>) -> Vec<Route> {
-    let default = route(
-        wish,
-        metadata::owned(wish, wish.name.clone(), COMPONENT_WEB),
-        &wish.host,
-        wish.definition.plain_http,
-    );
-    let own = wish.instance.spec.domains.iter().map(|hostname| {
-        let name = names::domain_route(&wish.name, hostname);
-        // Plain HTTP is an exception for the default host only.
-        route(
-            wish,
-            metadata::owned(wish, name, COMPONENT_WEB),
-            hostname,
-            false,
-        )
+    let metadata = metadata::owned(wish, wish.name.clone(), COMPONENT_WEB);
+    let mut default = route(wish, metadata, &wish.host);
+    // Plain HTTP is an exception for the default host only.
+    default.spec.plain_http = wish.definition.plain_http;
+    let domains = wish.context.observed.domains.iter();
+    let own = domains.filter(|domain| domain.is_routed).map(|domain| {
+        let name = names::domain(&wish.name, &domain.hostname);
+        let metadata = metadata::owned(wish, name, COMPONENT_WEB);
+        let mut route = route(wish, metadata, &domain.hostname);
+        route.spec.redirect_to.clone_from(&domain.redirect_to);
+        route.spec.hsts_seconds = domain.hsts_seconds;
+        route
     });
     std::iter::once(default).chain(own).collect()
 }
 
-fn route(wish: &Wish<'_>, metadata: ObjectMeta, hostname: &str, plain_http: bool) -> Route {
+fn route(wish: &Wish<'_>, metadata: ObjectMeta, hostname: &str) -> Route {
     Route {
         metadata,
         spec: RouteSpec {
@@ -44,7 +41,9 @@ fn route(wish: &Wish<'_>, metadata: ObjectMeta, hostname: &str, plain_http: bool
                 protocol: wish.definition.port.protocol,
             },
             access: Access::Public,
-            plain_http,
+            redirect_to: None,
+            hsts_seconds: None,
+            plain_http: false,
             timeouts: Timeouts {
                 response_seconds: wish.definition.http.response_seconds,
                 ..Timeouts::default()

@@ -6,6 +6,7 @@
 //! until when; one that is stuck names the mend.
 
 mod database;
+mod domains;
 mod jobs;
 mod pods;
 pub use pods::wants_log;
@@ -55,7 +56,8 @@ impl Finding {
         }
     }
 
-    fn well(reason: &'static str, message: impl Into<String>) -> Self {
+    /// All is well.
+    pub fn well(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             state: State::Well,
             reason,
@@ -63,7 +65,8 @@ impl Finding {
         }
     }
 
-    fn on_its_way(
+    /// It will end by itself, by `until` if that is known.
+    pub fn on_its_way(
         reason: &'static str,
         message: impl Into<String>,
         until: Option<Timestamp>,
@@ -91,7 +94,8 @@ impl Finding {
         }
     }
 
-    fn stuck(reason: &'static str, message: impl Into<String>) -> Self {
+    /// Somebody has to act.
+    pub fn stuck(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             state: State::Stuck,
             reason,
@@ -167,6 +171,9 @@ pub fn report(
         .min();
     let mut conditions = conditions(instance, &ready, &findings, now);
     conditions.splice(1..1, kept);
+    if let Some(domains) = domains::judge(instance, observed) {
+        conditions.push(condition(instance, condition::DOMAINS_READY, &domains, now));
+    }
     Report {
         conditions,
         backend,

@@ -13,9 +13,9 @@ pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Finding {
             .get(hostname)
             .and_then(|conditions| condition::find(conditions, condition::ACCEPTED));
         match accepted {
-            None => {
-                return being_claimed(hostname);
-            }
+            // A domain more does not make an app less ready; it says so itself.
+            None if *hostname == desired.host => return being_claimed(hostname),
+            None => {}
             Some(accepted) if accepted.status != "True" => {
                 return taken(accepted);
             }

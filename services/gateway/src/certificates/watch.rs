@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use crds::labels;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -66,5 +67,12 @@ fn read(name: &str, version: &str, secret: &Secret) -> Result<Certificate, BadCe
         data.map(|bytes| bytes.0.as_slice())
             .ok_or(BadCertificate::Missing(key))
     };
-    Certificate::read(name, version, part("tls.crt")?, part("tls.key")?)
+    let mut certificate = Certificate::read(name, version, part("tls.crt")?, part("tls.key")?)?;
+    // A customer's certificate is presented for the hostname that they have proven, whatever other
+    // names stand in it.
+    let annotations = secret.metadata.annotations.as_ref();
+    if let Some(hostname) = annotations.and_then(|all| all.get(labels::HOSTNAME)) {
+        certificate.names = Box::new([hostname.as_str().into()]);
+    }
+    Ok(certificate)
 }

@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use crds::{
     Route,
     app_definition::Protocol,
@@ -30,6 +32,10 @@ pub struct Target {
     pub backend: BackendAddress,
     pub access: Access,
     pub plain_http: bool,
+    /// The hostname that visitors are led on to.
+    pub redirect_to: Option<Box<str>>,
+    /// The value of Strict-Transport-Security.
+    pub hsts: Option<HeaderValue>,
     pub state: State,
     pub response_timeout: Duration,
     pub idle_timeout: Duration,
@@ -96,8 +102,9 @@ pub struct Entry<T> {
 /// Every host that is served.
 #[derive(Debug)]
 pub struct Table<T> {
-    /// Targets of a host, the longest path first.
+    /// Targets of a host, the longest path first; of a wildcard under `*.parent`.
     hosts: HashMap<Box<str>, Vec<Arc<Entry<T>>>>,
+    has_wildcards: bool,
     length: usize,
 }
 
@@ -105,6 +112,7 @@ impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
             hosts: HashMap::new(),
+            has_wildcards: false,
             length: 0,
         }
     }
@@ -153,15 +161,24 @@ impl<T> Table<T> {
         for entries in hosts.values_mut() {
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.target.path_prefix.len()));
         }
-        Self { hosts, length }
+        Self {
+            has_wildcards: hosts.keys().any(|host| host.starts_with("*.")),
+            hosts,
+            length,
+        }
     }
 
-    /// The target for a host in lower case and a normalised path: the exact host, the longest
-    /// prefix at whole segments.
+    /// The target for a host in lower case and a normalised path: the exact host before a wildcard,
+    /// the longest prefix at whole segments.
     #[must_use]
     pub fn lookup(&self, host: &str, path: &str) -> Option<&Arc<Entry<T>>> {
+        let wildcard = || {
+            let (_, parent) = host.split_once('.').filter(|_| self.has_wildcards)?;
+            self.hosts.get(format!("*.{parent}").as_str())
+        };
         self.hosts
-            .get(host)?
+            .get(host)
+            .or_else(wildcard)?
             .iter()
             .find(|entry| is_under(path, &entry.target.path_prefix))
     }
@@ -216,6 +233,10 @@ fn read(route: &Route) -> Option<Target> {
         },
         access: spec.access,
         plain_http: spec.plain_http,
+        redirect_to: spec.redirect_to.as_deref().map(Into::into),
+        hsts: spec
+            .hsts_seconds
+            .and_then(|seconds| HeaderValue::try_from(format!("max-age={seconds}")).ok()),
         state: state(route),
         response_timeout: Duration::from_secs(spec.timeouts.response_seconds.into()),
         idle_timeout: Duration::from_secs(spec.timeouts.idle_seconds.into()),
@@ -314,6 +335,20 @@ mod tests {
         assert_eq!(on("/api/v2/x"), "o/v2");
         assert_eq!(found(&table, "b.test", "/"), None);
         assert_eq!(found(&table, "c.test", "/"), None);
+    }
+
+    #[test]
+    fn a_wildcard_serves_what_has_no_route_of_its_own_one_label_deep() {
+        let routes = [
+            Arc::new(route("o", "all", "*.a.test", "/")),
+            Arc::new(route("o", "own", "own.a.test", "/")),
+        ];
+        let table = Table::build(&routes, |_| ());
+        let on = |host| found(&table, host, "/");
+        assert_eq!(on("any.a.test").as_deref(), Some("o/all"));
+        assert_eq!(on("own.a.test").as_deref(), Some("o/own"));
+        assert_eq!(on("a.test"), None);
+        assert_eq!(on("x.any.a.test"), None);
     }
 
     #[test]

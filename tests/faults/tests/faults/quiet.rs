@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use crds::AppDefinition;
+use crds::{AppDefinition, condition};
 use faults::{
     incarnation::Manner,
     mischief::Mischief,
@@ -25,6 +25,7 @@ fn an_unchanged_instance_costs_nothing() {
         for story in &Story::FULL_LIFE[..6] {
             life.tell(*story, Mischief::Calm).await?;
         }
+        wait_for_the_first_look(&life).await?;
         life.operator.proxy.arm(Mischief::Calm);
         tokio::time::sleep(PEACE).await;
         check_silence(&life)?;
@@ -57,6 +58,26 @@ async fn one_app(stage: &'static Stage, definition: &AppDefinition) -> Result<()
     restart_in_silence(&mut life).await
 }
 
+/// The DNS does not answer here: the first look ends when its patience does, and is news.
+async fn wait_for_the_first_look(life: &Life) -> Result<()> {
+    let instances = &life.ground.instances;
+    for _ in 0..300 {
+        let all = instances.list(&Default::default()).await?;
+        let told = all.iter().filter_map(|instance| {
+            let conditions = &instance.status.as_ref()?.conditions;
+            condition::find(conditions, condition::DOMAINS_READY)
+        });
+        if told
+            .into_iter()
+            .any(|domains| domains.message.contains("authoritative"))
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("nobody looked at the domain")
+}
+
 async fn restart_in_silence(life: &mut Life) -> Result<()> {
     life.restart().await?;
     while !life.operator.is_ready() {
@@ -75,6 +96,8 @@ fn check_silence(life: &Life) -> Result<()> {
     let spoken = calls
         .iter()
         .filter(|call| !call.is_watching && !call.is_lease)
+        // A domain that waits for its record is looked up now and then, and says when.
+        .filter(|call| !call.path.contains("/domains/"))
         .count();
     ensure!(spoken == 0, "{spoken} calls:\n{}", listing(&life.operator));
     Ok(())

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use crds::condition;
 use journeys::{App, Organization, PAGE, Story};
 use k8s_openapi::{
     api::core::v1::{Node, Pod, Secret},
@@ -180,7 +181,7 @@ async fn what_belongs_to_another_or_is_used_up_is_explained() -> Result<()> {
     let (app, organization, innocent) = with_an_innocent(&story).await?;
     let quota = json!({"quota": {"memory": "100Mi"}});
     let other = story.organization_with(quota).await?;
-    let domain = format!("{}.example", organization.name);
+    let domain = format!("www.claimed-{:08x}.test", rand::random::<u32>());
 
     organization
         .order(
@@ -195,15 +196,23 @@ async fn what_belongs_to_another_or_is_used_up_is_explained() -> Result<()> {
             json!({"app": app.name, "version": "1", "domains": [domain]}),
         )
         .await?;
-    let words = [domain.as_str()];
-    let message = explained(&other, "second", SOON, "HostnameTaken", &words).await?;
+    let taken = other.domain(&domain, "HostnameTaken").await?;
+    let told = serde_json::to_string(&taken)?;
     ensure!(
-        !message.contains("first"),
-        "another customer's names are told: {message}"
+        !told.contains("first") && !told.contains(&organization.name),
+        "another customer's names are told: {told}"
+    );
+    // The app itself is well, and says which of its hostnames is not.
+    let second = other.ready("second").await?;
+    let conditions = second.status.unwrap_or_default().conditions;
+    let domains = condition::find(&conditions, condition::DOMAINS_READY);
+    ensure!(
+        domains.is_some_and(|it| it.status == "False" && it.message.contains(&domain)),
+        "{domains:?}"
     );
     // The first one gives it up, and the second gets it.
     organization.delete("first").await?;
-    other.ready("second").await?;
+    other.domain(&domain, "NotProven").await?;
 
     other
         .order("third", json!({"app": app.name, "version": "1"}))

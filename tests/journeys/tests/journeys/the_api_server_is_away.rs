@@ -21,7 +21,7 @@ async fn visitors_do_not_notice_that_the_api_server_is_away() -> Result<()> {
     let site = organization.ready("site").await?;
     let url = site.status.and_then(|s| s.url).context("no status.url")?;
 
-    let visitors = Visitors::come(&story.lab, story.site(&url)?, PAGE);
+    let visitors = Visitors::come(story.site(&url)?, PAGE);
     {
         let _frozen = Frozen::new(api_server(&story.lab)?)?;
         let asked = story.kubectl(&["get", "--raw=/readyz", "--request-timeout=2s"]);

@@ -23,7 +23,7 @@ async fn the_gateway_restarts_under_load_and_no_request_fails() -> Result<()> {
     })
     .await?;
 
-    let visitors = Visitors::come(&story.lab, keeping, path);
+    let visitors = Visitors::come(keeping, path);
     let start = Instant::now();
     story
         .kubectl(&["rollout", "restart", "deployment/gateway", "-n", PLATFORM])

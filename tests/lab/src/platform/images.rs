@@ -1,12 +1,6 @@
 //! Builds and pushes every image, and remembers the digests: what is installed is pinned by them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{Mutex, PoisonError},
-    thread,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -54,49 +48,22 @@ pub fn build_all(target: &Target) -> Result<()> {
 
 /// Builds and pushes images, some of them at once.
 fn build_each(target: &Target, images: &[ImageSource], step: &Step) -> Result<Digests> {
-    step.count(images.len());
-    let waiting = Mutex::new(images.iter());
-    let built = Mutex::new(Digests::new());
-    let failure = Mutex::new(None);
-    let lock_waiting = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    thread::scope(|scope| {
-        for _ in 0..BUILDS_AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = lock_waiting().next();
-                    let Some(image) = next else { return };
-                    let digest = step.item(&image.name, || {
-                        // A connection belongs to the runtime that made it.
-                        let runtime = tokio::runtime::Builder::new_current_thread()
-                            .enable_all()
-                            .build()?;
-                        runtime.block_on(async {
-                            let docker = target.docker().await?;
-                            let tell = |line: &str| step.detail(&format!("{}: {line}", image.name));
-                            build(&docker, target, image, tell).await
-                        })
-                    });
-                    match digest {
-                        Ok(digest) => {
-                            let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
-                            built.insert(image.name.clone(), digest);
-                        }
-                        Err(error) => {
-                            let error = error.context(format!("image {}", image.name));
-                            let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                            first.get_or_insert(error);
-                            // Those that are under way end, no other begins.
-                            lock_waiting().by_ref().for_each(drop);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(built.into_inner().unwrap_or_else(PoisonError::into_inner)),
-    }
+    let built = step.side_by_side(BUILDS_AT_ONCE, images, |image| {
+        let digest = step.item(&image.name, || {
+            // A connection belongs to the runtime that made it.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let docker = target.docker().await?;
+                let tell = |line: &str| step.detail(&format!("{}: {line}", image.name));
+                build(&docker, target, image, tell).await
+            })
+        });
+        let digest = digest.with_context(|| format!("image {}", image.name))?;
+        Ok((image.name.clone(), digest))
+    })?;
+    Ok(built.into_iter().collect())
 }
 
 /// The lab makes its base images itself: there is no registry to pull them from.

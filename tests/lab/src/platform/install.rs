@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     cache::{self, Cache},
-    pki,
+    internet, pki,
     steps::{Step, Steps},
     tell,
 };
@@ -90,6 +90,9 @@ fn certificate(target: &Target, zone: &str, step: &Step) -> Result<()> {
         let read = |path: &Path| {
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         };
+        for secret in internet::secrets(lab, NAMESPACE)? {
+            apply(target, &secret.to_string())?;
+        }
         let certificate = read(&lab.certificate)?;
         let key = read(&lab.certificate_key)?;
         let files = BTreeMap::from([("tls.crt", certificate), ("tls.key", key)]);
@@ -220,9 +223,10 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
     let mut helm = target.helm();
     helm.args(["upgrade", "--install", "tutti"])
         .arg(repository.join("charts/tutti"));
-    if target.lab.is_some() {
+    if let Some(lab) = &target.lab {
         helm.arg("--values")
             .arg(repository.join("charts/tutti/ci/lab-values.yaml"));
+        helm.arg("--values").arg(internet::write_values(lab)?);
     } else {
         // Whoever owns the cluster may have set more, such as imagePullSecrets.
         helm.arg("--reset-then-reuse-values");

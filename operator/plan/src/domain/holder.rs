@@ -1,0 +1,114 @@
+//! Who holds a hostname? One Domain in the cluster. Who has proven it before who has not; then who
+//! had it; then who came first. A name that was served and is given up is kept for its last owner
+//! for a while: somebody may still have a record that leads here.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A name that was proven is kept for its last organization for this long. Documented in
+/// `docs/operations/domains.md`.
+pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A Domain that wants a hostname.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contender {
+    /// Its namespace: the organization.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Since when it wants it.
+    pub created: Option<Timestamp>,
+    /// The DNS proves it, or did when it was last heard of.
+    pub is_proven: bool,
+    /// It was told that it holds the name.
+    pub was_holder: bool,
+}
+
+/// A name that is kept for an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The organization's namespace.
+    pub namespace: String,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Chooses the holder; `before` is the UID of the one until now.
+#[must_use]
+pub fn choose<'a>(
+    contenders: &'a [Contender],
+    before: Option<&str>,
+    kept: Option<&Kept>,
+    now: Timestamp,
+) -> Option<&'a Contender> {
+    let is_kept_from = |contender: &Contender| {
+        kept.is_some_and(|kept| kept.until > now && kept.namespace != contender.namespace)
+    };
+    contenders
+        .iter()
+        .filter(|contender| !is_kept_from(contender))
+        .min_by_key(|contender| {
+            // After a restart what was told counts.
+            let was = before.map_or(contender.was_holder, |before| before == contender.uid);
+            (
+                !contender.is_proven,
+                !was,
+                contender.created,
+                &contender.uid,
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contender(namespace: &str, second: i64, is_proven: bool) -> Contender {
+        Contender {
+            namespace: namespace.to_owned(),
+            name: "www".to_owned(),
+            uid: format!("uid-of-{namespace}"),
+            created: Timestamp::from_second(second).ok(),
+            is_proven,
+            was_holder: false,
+        }
+    }
+
+    fn holder(contenders: &[Contender], before: Option<&str>, kept: Option<&Kept>) -> String {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        choose(contenders, before, kept, now)
+            .map(|holder| holder.namespace.clone())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_first_holds_a_name_and_a_proof_is_worth_more() {
+        let (ann, bob) = (contender("ann", 1, false), contender("bob", 2, false));
+        assert_eq!(holder(&[bob.clone(), ann.clone()], None, None), "ann");
+        // Seen later, in the same second or with a clock that was wrong: it stays who it was.
+        assert_eq!(
+            holder(&[bob.clone(), ann.clone()], Some("uid-of-bob"), None),
+            "bob"
+        );
+        let told = Contender {
+            was_holder: true,
+            ..bob.clone()
+        };
+        assert_eq!(holder(&[told, ann.clone()], None, None), "bob");
+        let proven = contender("bob", 2, true);
+        assert_eq!(holder(&[ann, proven], Some("uid-of-ann"), None), "bob");
+    }
+
+    #[test]
+    fn a_name_is_kept_for_its_last_owner_and_not_for_ever() {
+        let all = [contender("ann", 1, true), contender("bob", 2, false)];
+        let kept = |until| Kept {
+            namespace: "bob".to_owned(),
+            until: Timestamp::from_second(until).unwrap(),
+        };
+        assert_eq!(holder(&all, None, Some(&kept(1_000_001))), "bob");
+        assert_eq!(holder(&all, None, Some(&kept(999_999))), "ann");
+        assert_eq!(holder(&all[..1], None, Some(&kept(1_000_001))), "");
+    }
+}

@@ -1,0 +1,668 @@
+//! What is said of a domain: each check a condition, in the order in which one follows on another;
+//! `Ready` is the first that is not well. What comes after it waits, and says for what.
+
+use crds::{
+    Domain,
+    condition::{self, Condition, Time},
+    domain::{DnsRecord, DomainStatus},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Verdict, Wanted,
+    answers::Look,
+    name, pace, proof_value,
+    reach::{self, Reach},
+    verify::{self, Certifier, Question},
+};
+use crate::health::{self, Finding, State};
+
+/// The name is one that a customer can have.
+pub const NAME_VALID: &str = "NameValid";
+/// It is held by this organization, and by no other.
+pub const HOSTNAME_HELD: &str = "HostnameHeld";
+/// The DNS proves that it is the organization's.
+pub const OWNERSHIP_PROVEN: &str = "OwnershipProven";
+/// It leads to the gateway.
+pub const POINTS_HERE: &str = "PointsHere";
+/// CAA records allow our authority.
+pub const AUTHORITY_ALLOWED: &str = "AuthorityAllowed";
+/// Our own request through it comes back to us.
+pub const REACHABLE: &str = "Reachable";
+
+/// The name of its challenge leads to a name that the platform may write.
+pub const DELEGATED: &str = "ChallengeDelegated";
+/// There is a certificate for it, and it is valid.
+pub const CERTIFIED: &str = "Certified";
+/// Every gateway presents it.
+pub const SERVED: &str = "Served";
+
+/// The checks before a certificate, in their order: which are needed depends on how the authority is
+/// shown that the name is ours.
+#[must_use]
+pub fn checks(domain: &Domain, is_delegated: bool) -> Vec<&'static str> {
+    let mut checks = vec![NAME_VALID, HOSTNAME_HELD, OWNERSHIP_PROVEN];
+    if domain.spec.certificate_secret.is_some() {
+        checks.push(POINTS_HERE);
+    } else if is_dns01(domain) {
+        checks.push(AUTHORITY_ALLOWED);
+        if is_delegated {
+            checks.push(DELEGATED);
+        }
+        checks.push(POINTS_HERE);
+    } else {
+        checks.extend([POINTS_HERE, AUTHORITY_ALLOWED, REACHABLE]);
+    }
+    checks
+}
+
+/// Those of them that have to be well before an authority is asked: by DNS-01 a name is certified
+/// before it is led here.
+#[must_use]
+pub fn before_order(domain: &Domain, is_delegated: bool) -> Vec<&'static str> {
+    let mut checks = checks(domain, is_delegated);
+    checks.retain(|check| !is_dns01(domain) || *check != POINTS_HERE);
+    checks
+}
+
+fn is_dns01(domain: &Domain) -> bool {
+    domain.spec.challenge == Some(crds::domain::Challenge::Dns01)
+}
+
+/// Who has the hostname.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// This Domain.
+    This,
+    /// Another Domain of this namespace, of that name.
+    Sibling(String),
+    /// Another organization.
+    Another,
+    /// Another organization had it, and may have it back until then.
+    HeldBack(Timestamp),
+}
+
+/// What the report depends on beside the Domain itself.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The instance's own name under the platform's zone; `None` when there is no such instance, or
+    /// it has no address yet.
+    pub target: Option<&'a str>,
+    /// UID of the organization.
+    pub organization_uid: &'a str,
+    /// The platform's zone.
+    pub zone: &'a str,
+    /// Who has the hostname.
+    pub holder: Holder,
+    /// What was seen just now; `None` when nobody looked in this pass.
+    pub look: Option<&'a Look>,
+    /// What became of our own request; `None` when none was made in this pass.
+    pub reach: Option<&'a Reach>,
+    /// Who shall certify it.
+    pub certifier: Certifier<'a>,
+    /// The name of its challenge, and where that has to lead, when a record of the platform's answers
+    /// it.
+    pub delegation: Option<(&'a str, &'a str)>,
+    /// It is the platform's own: nobody has to prove it.
+    pub is_platforms: bool,
+}
+
+/// The checks of the DNS, and what follows from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    checks: Vec<&'static str>,
+    verdicts: Vec<(&'static str, Verdict)>,
+    has_looked: bool,
+    /// Whether the name is valid, and this Domain's.
+    pub is_held: bool,
+    /// Whether it is proven, too.
+    pub is_proven: bool,
+    /// Whether an authority may be asked.
+    pub may_order: bool,
+}
+
+impl Checked {
+    /// Whether somebody looked in this pass.
+    #[must_use]
+    pub fn has_looked(&self) -> bool {
+        self.has_looked
+    }
+}
+
+/// What the gateways were seen to present.
+#[must_use]
+pub fn served(hostname: &str, presents: Result<(), String>) -> Finding {
+    match presents {
+        Ok(()) => Finding::well(
+            "Served",
+            format!("every gateway presents the certificate of {hostname}"),
+        ),
+        Err(why) => Finding::on_its_way(
+            "BeingServed",
+            format!("not every gateway presents it yet: {why}"),
+            None,
+        ),
+    }
+}
+
+/// What became of certificate and service, beside what the status says of them.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// How the certificate stands, see [`super::certificate::judge`].
+    pub certified: Finding,
+    /// Whether every gateway presents it; `None` when nobody asked in this pass.
+    pub served: Option<Finding>,
+}
+
+/// The name that is looked up for a hostname: any one below a wildcard.
+#[must_use]
+pub fn asked(hostname: &str) -> String {
+    match hostname.strip_prefix("*.") {
+        Some(base) => format!("tutti-check.{base}"),
+        None => hostname.to_owned(),
+    }
+}
+
+/// Whether it is time to look: never looked, changed, asked to, or due.
+#[must_use]
+pub fn is_due(domain: &Domain, look_now: Option<&str>, now: Timestamp) -> bool {
+    let status = domain.status.as_ref();
+    let next = status.and_then(|status| status.next_look_at.as_ref());
+    let seen = status.and_then(|status| status.observed_generation);
+    let heeded = status.and_then(|status| status.looked_for.as_deref());
+    next.is_none_or(|next| next.0 <= now)
+        || seen != domain.metadata.generation
+        || look_now.is_some_and(|wanted| heeded != Some(wanted))
+}
+
+/// Makes the checks.
+#[must_use]
+pub fn check(domain: &Domain, facts: &Facts<'_>) -> Checked {
+    let before = domain.status.clone().unwrap_or_default();
+    let verdicts = verdicts(domain, facts, &before);
+    let is_well = |check: &str| {
+        verdicts
+            .iter()
+            .any(|(name, verdict)| *name == check && verdict.finding.state == State::Well)
+    };
+    let checks = checks(domain, facts.delegation.is_some());
+    let before_order = before_order(domain, facts.delegation.is_some());
+    Checked {
+        has_looked: facts.look.is_some(),
+        is_held: is_well(NAME_VALID) && is_well(HOSTNAME_HELD),
+        is_proven: is_well(NAME_VALID) && is_well(HOSTNAME_HELD) && is_well(OWNERSHIP_PROVEN),
+        may_order: before_order.iter().all(|check| is_well(check)),
+        checks,
+        verdicts,
+    }
+}
+
+/// The status of a domain after a pass. `status` is what the pass left of it: order, answer,
+/// certificate and failure are taken as they are.
+#[must_use]
+pub fn conclude(
+    domain: &Domain,
+    look_now: Option<&str>,
+    checked: &Checked,
+    progress: &Progress,
+    status: DomainStatus,
+    (now, chance): (Timestamp, f64),
+) -> DomainStatus {
+    let before = domain
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let has_looked = checked.has_looked;
+    let proven_at = (has_looked && checked.is_proven)
+        .then_some(Time(now))
+        .or_else(|| status.proven_at.clone());
+    let routed = routed(domain, checked, proven_at.as_ref(), now);
+    let conditions = conditions(domain, checked, &routed, progress, before, now);
+    let ready = condition::find(&conditions, condition::READY);
+    let was = condition::find(before, condition::READY);
+    // Looks become quick again whenever what is awaited changes.
+    let waiting_since = match (&status.waiting_since, ready, was) {
+        (Some(since), Some(ready), Some(was)) if ready.reason == was.reason => since.clone(),
+        _ => Time(now),
+    };
+    let next_look_at = if has_looked {
+        let is_well = condition::is_true(&conditions, condition::READY);
+        let next = pace::next_look(is_well, waiting_since.0, now, chance);
+        Some(Time(next))
+    } else {
+        status.next_look_at.clone()
+    };
+    let mut records: Vec<DnsRecord> = Vec::new();
+    let mut found: Vec<String> = Vec::new();
+    for (_, verdict) in &checked.verdicts {
+        for wanted in verdict.wanted.iter().map(record) {
+            if !records.contains(&wanted) {
+                records.push(wanted);
+            }
+        }
+        for fact in &verdict.found {
+            if !found.contains(fact) {
+                found.push(fact.clone());
+            }
+        }
+    }
+    let looked_for = look_now.map(str::to_owned);
+    DomainStatus {
+        observed_generation: domain.metadata.generation,
+        conditions,
+        records: if has_looked { records } else { status.records },
+        found: if has_looked { found } else { status.found },
+        looked_at: has_looked.then_some(Time(now)).or(status.looked_at),
+        next_look_at,
+        looked_for: looked_for.or(status.looked_for),
+        waiting_since: Some(waiting_since),
+        proven_at,
+        ..status
+    }
+}
+
+/// A hostname that is not proven any more is served on for this long: a registrar's mistake should
+/// not take a shop from the net. Documented in `docs/operations/domains.md`.
+pub const GRACE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Whether the instance has a Route for it.
+fn routed(domain: &Domain, checked: &Checked, proven_at: Option<&Time>, now: Timestamp) -> Finding {
+    let hostname = &domain.spec.hostname;
+    let is_held = checked
+        .verdicts
+        .iter()
+        .any(|(check, verdict)| *check == HOSTNAME_HELD && verdict.finding.state == State::Well);
+    if checked.is_proven {
+        return Finding::well("Proven", format!("visitors of {hostname} are let in"));
+    }
+    let ends = proven_at
+        .filter(|_| is_held)
+        .and_then(|at| at.0.checked_add(GRACE).ok());
+    match ends {
+        Some(ends) if ends > now => Finding::well(
+            "ProofLost",
+            format!(
+                "{hostname} is not proven any more; visitors are let in until {}",
+                ends.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+        ),
+        Some(_) => Finding::stuck(
+            "ProofLostForGood",
+            format!("{hostname} was not proven for a week: visitors are not let in any more"),
+        ),
+        None => Finding::stuck(
+            "NotProvenYet",
+            format!("visitors of {hostname} are not let in before it is proven"),
+        ),
+    }
+}
+
+fn record(wanted: &Wanted) -> DnsRecord {
+    DnsRecord {
+        name: wanted.name.clone(),
+        type_: wanted.kind.to_owned(),
+        value: wanted.value.clone(),
+        ttl: i64::from(wanted.ttl),
+    }
+}
+
+/// The checks as far as one that is not well; the others wait for it.
+fn verdicts(
+    domain: &Domain,
+    facts: &Facts<'_>,
+    before: &DomainStatus,
+) -> Vec<(&'static str, Verdict)> {
+    let hostname = domain.spec.hostname.as_str();
+    let mut verdicts = Vec::new();
+    if facts.is_platforms {
+        return platforms(domain, facts, before);
+    }
+    let may_be_wildcard = is_dns01(domain) || domain.spec.certificate_secret.is_some();
+    let valid = name::judge(hostname, facts.zone, may_be_wildcard);
+    let is_valid = valid.state == State::Well;
+    verdicts.push((NAME_VALID, plain(valid)));
+    if !is_valid {
+        return verdicts;
+    }
+    let held = held(hostname, &facts.holder);
+    let is_held = held.state == State::Well;
+    let wanted = match facts.holder {
+        // Whoever came first may have no right to it.
+        Holder::Another => vec![verify::wanted_txt(
+            hostname,
+            &proof_value(facts.organization_uid, hostname),
+        )],
+        _ => Vec::new(),
+    };
+    verdicts.push((
+        HOSTNAME_HELD,
+        Verdict {
+            wanted,
+            ..plain(held)
+        },
+    ));
+    if !is_held {
+        return verdicts;
+    }
+    let Some(target) = facts.target else {
+        let missing = Finding::stuck(
+            "NoInstance",
+            format!(
+                "there is no instance {:?} in this namespace, or it has no address yet; name one \
+                 that is there (kubectl get appi)",
+                domain.spec.instance
+            ),
+        );
+        verdicts.push((OWNERSHIP_PROVEN, plain(missing)));
+        return verdicts;
+    };
+    let Some(look) = facts.look else {
+        let checks = checks(domain, facts.delegation.is_some());
+        return said_before(verdicts, &checks, before);
+    };
+    let asked = asked(hostname);
+    let proof = proof_value(facts.organization_uid, hostname);
+    let question = Question {
+        hostname,
+        asked: &asked,
+        target,
+        proof: &proof,
+    };
+    let ownership = verify::ownership(&question, look);
+    let is_proven = ownership.finding.state == State::Well;
+    verdicts.push((OWNERSHIP_PROVEN, ownership));
+    if !is_proven {
+        return verdicts;
+    }
+    for check in checks(domain, facts.delegation.is_some()) {
+        let verdict = match check {
+            POINTS_HERE => pointing(&question, look, facts.reach),
+            AUTHORITY_ALLOWED => verify::caa(&question, look, &facts.certifier),
+            DELEGATED => match facts.delegation {
+                Some((name, target)) => verify::delegation(look, name, target),
+                None => continue,
+            },
+            REACHABLE => match facts.reach {
+                Some(reach) => plain(reach::judge(hostname, reach)),
+                None => break,
+            },
+            _ => continue,
+        };
+        let is_well = verdict.finding.state == State::Well;
+        verdicts.push((check, verdict));
+        if !is_well {
+            break;
+        }
+    }
+    verdicts
+}
+
+/// The platform's own zone: nobody else can have it, and it is the platform's by configuration.
+fn platforms(
+    domain: &Domain,
+    facts: &Facts<'_>,
+    before: &DomainStatus,
+) -> Vec<(&'static str, Verdict)> {
+    let hostname = domain.spec.hostname.as_str();
+    let own = || {
+        plain(Finding::well(
+            "ThePlatformsOwn",
+            format!("{hostname} is the platform's own"),
+        ))
+    };
+    let mut verdicts = vec![
+        (NAME_VALID, own()),
+        (HOSTNAME_HELD, own()),
+        (OWNERSHIP_PROVEN, own()),
+    ];
+    let checks = checks(domain, false);
+    let Some(look) = facts.look else {
+        return said_before(verdicts, &checks, before);
+    };
+    let asked = asked(hostname);
+    let question = Question {
+        hostname,
+        asked: &asked,
+        target: hostname,
+        proof: "",
+    };
+    let caa = verify::caa(&question, look, &facts.certifier);
+    let is_well = caa.finding.state == State::Well;
+    verdicts.push((AUTHORITY_ALLOWED, caa));
+    if is_well {
+        verdicts.push((POINTS_HERE, own()));
+    }
+    verdicts
+}
+
+fn pointing(question: &Question<'_>, look: &Look, reach: Option<&Reach>) -> Verdict {
+    let pointing = verify::points_here(question, look);
+    // Behind a proxy it leads elsewhere, and comes here all the same.
+    if pointing.finding.reason == "PointsElsewhere" && reach == Some(&Reach::Ours) {
+        return plain(Finding::well(
+            "ThroughAProxy",
+            format!(
+                "{} leads to somebody who passes requests on to the gateway",
+                question.hostname
+            ),
+        ));
+    }
+    pointing
+}
+
+fn plain(finding: Finding) -> Verdict {
+    Verdict {
+        finding,
+        found: Vec::new(),
+        wanted: Vec::new(),
+    }
+}
+
+/// What the last look gave, where nobody looked since.
+fn said_before(
+    mut verdicts: Vec<(&'static str, Verdict)>,
+    checks: &[&'static str],
+    before: &DomainStatus,
+) -> Vec<(&'static str, Verdict)> {
+    for check in checks.iter().skip(verdicts.len()) {
+        let Some(known) = condition::find(&before.conditions, check) else {
+            break;
+        };
+        if known.status == "Unknown" {
+            break;
+        }
+        let finding = remembered(known);
+        let is_well = finding.state == State::Well;
+        verdicts.push((
+            check,
+            Verdict {
+                finding,
+                found: Vec::new(),
+                wanted: Vec::new(),
+            },
+        ));
+        if !is_well {
+            break;
+        }
+    }
+    verdicts
+}
+
+fn remembered(known: &Condition) -> Finding {
+    Finding {
+        state: if known.status == "True" {
+            State::Well
+        } else if ON_THEIR_WAY.contains(&known.reason.as_str()) {
+            State::OnItsWay(None)
+        } else {
+            State::Stuck
+        },
+        reason: known_reason(&known.reason),
+        message: known.message.clone(),
+    }
+}
+
+/// Reasons that time alone may end.
+pub const ON_THEIR_WAY: [&str; 8] = [
+    "ProofNotYetEverywhere",
+    "AuthoritiesDisagree",
+    "AuthoritiesSilent",
+    "DnssecBroken",
+    "CachesAreStale",
+    "DnsSilent",
+    "BeingServed",
+    "Waiting",
+];
+
+/// Every reason that a check of the DNS gives: what is remembered is one of these.
+pub const REASONS: [&str; 38] = [
+    "ProvenByCname",
+    "ProvenByTxt",
+    "NotProven",
+    "ProofOfAnother",
+    "ProofThroughAnother",
+    "ProofNotYetEverywhere",
+    "AuthoritiesDisagree",
+    "AuthoritiesSilent",
+    "NoInstance",
+    "PointsHere",
+    "ThroughAProxy",
+    "NoRecord",
+    "PointsElsewhere",
+    "PointsPartlyElsewhere",
+    "CachesAreStale",
+    "ChainLoops",
+    "ChainTooLong",
+    "DnssecBroken",
+    "DnsServerFailed",
+    "DnsSilent",
+    "NoCaa",
+    "CaaAllows",
+    "CaaForbids",
+    "CaaCannotBeRead",
+    "Reachable",
+    "AnsweredByAProxy",
+    "AnsweredByAnother",
+    "RedirectedAway",
+    "Unreachable",
+    "HostnameHeld",
+    "HostnameTaken",
+    "HostnameHeldBack",
+    "Delegated",
+    "NotDelegated",
+    "ThePlatformsOwn",
+    "Served",
+    "BeingServed",
+    "Waiting",
+];
+
+fn known_reason(reason: &str) -> &'static str {
+    REASONS
+        .iter()
+        .find(|known| **known == reason)
+        .copied()
+        .unwrap_or("Waiting")
+}
+
+fn held(hostname: &str, holder: &Holder) -> Finding {
+    match holder {
+        Holder::This => Finding::well(
+            "HostnameHeld",
+            format!("{hostname} is held by this organization"),
+        ),
+        Holder::Sibling(name) => Finding::stuck(
+            "HostnameTaken",
+            format!("{hostname} is held by Domain {name} of this namespace already; delete one"),
+        ),
+        Holder::Another => Finding::stuck(
+            "HostnameTaken",
+            format!(
+                "{hostname} is held by another organization; if it is yours, prove it with the TXT \
+                 record in status.records, or have it given up there"
+            ),
+        ),
+        Holder::HeldBack(until) => Finding::stuck(
+            "HostnameHeldBack",
+            format!(
+                "{hostname} was another organization's, for which it is kept until {}; the \
+                 platform's operators can let it go earlier",
+                until.strftime("%Y-%m-%d")
+            ),
+        ),
+    }
+}
+
+fn conditions(
+    domain: &Domain,
+    checked: &Checked,
+    routed: &Finding,
+    progress: &Progress,
+    before: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let generation = domain.metadata.generation;
+    let make = |type_: &str, status, finding: &Finding| {
+        health::make(before, type_, status, finding, generation, now)
+    };
+    let truth = |finding: &Finding| {
+        if finding.state == State::Well {
+            "True"
+        } else {
+            "False"
+        }
+    };
+    let served = progress.served.clone().unwrap_or_else(|| {
+        condition::find(before, SERVED).map_or_else(
+            || Finding::on_its_way("Waiting", "waits for a certificate", None),
+            remembered,
+        )
+    });
+    let mut steps: Vec<(&'static str, Option<&Finding>)> = checked
+        .checks
+        .iter()
+        .map(|check| {
+            let verdict = checked.verdicts.iter().find(|(name, _)| name == check);
+            (*check, verdict.map(|(_, verdict)| &verdict.finding))
+        })
+        .collect();
+    steps.push((CERTIFIED, Some(&progress.certified)));
+    steps.push((SERVED, Some(&served)));
+    let blocking = steps.iter().find_map(|(step, finding)| match finding {
+        Some(finding) if finding.state != State::Well => Some((*step, (*finding).clone())),
+        Some(_) => None,
+        None => Some((
+            *step,
+            Finding::on_its_way("Waiting", "waits for its turn", None),
+        )),
+    });
+    let ready = blocking.as_ref().map_or_else(
+        || {
+            Finding::well(
+                "Served",
+                format!("https://{} is served", domain.spec.hostname),
+            )
+        },
+        |(_, finding)| finding.clone(),
+    );
+    let mut all = vec![make(condition::READY, truth(&ready), &ready)];
+    for (step, finding) in steps {
+        all.push(match (finding, &blocking) {
+            (Some(finding), _) => make(step, truth(finding), finding),
+            (None, blocking) => {
+                let for_what = blocking.as_ref().map_or("its turn", |(step, _)| *step);
+                let waits = Finding::on_its_way("Waiting", format!("waits for {for_what}"), None);
+                make(step, "Unknown", &waits)
+            }
+        });
+        if step == OWNERSHIP_PROVEN {
+            all.push(make(condition::ROUTED, truth(routed), routed));
+        }
+    }
+    match ready.state {
+        State::Stuck => all.push(make(condition::STALLED, "True", &ready)),
+        State::OnItsWay(_) => all.push(make(condition::RECONCILING, "True", &ready)),
+        State::Well | State::AtRest => {}
+    }
+    all
+}

@@ -1,0 +1,428 @@
+//! Answers as the world gives them, one trouble each.
+
+use plan::{
+    domain::{
+        answers::{Answer, Data, Failure, Look, Record},
+        proof_value,
+        verify::{Certifier, Question, caa, ownership, points_here},
+    },
+    health::State,
+};
+
+use super::{GATEWAY, TARGET, a, aaaa, cname, look, none, record, txt, view};
+
+const WWW: &str = "www.acme.example";
+const APEX: &str = "acme.example";
+
+fn proof() -> String {
+    proof_value("uid-of-acme", WWW)
+}
+
+fn ask<'a>(hostname: &'a str, proof: &'a str) -> Question<'a> {
+    Question {
+        hostname,
+        asked: hostname,
+        target: TARGET,
+        proof,
+    }
+}
+
+fn owned(hostname: &str, look: &Look) -> (State, &'static str) {
+    let proof = proof_value("uid-of-acme", hostname);
+    let verdict = ownership(&ask(hostname, &proof), look);
+    (verdict.finding.state, verdict.finding.reason)
+}
+
+fn pointed(hostname: &str, look: &Look) -> (State, &'static str) {
+    let proof = proof();
+    let verdict = points_here(&ask(hostname, &proof), look);
+    let is_waiting = matches!(verdict.finding.state, State::OnItsWay(_));
+    (
+        if is_waiting {
+            State::OnItsWay(None)
+        } else {
+            verdict.finding.state
+        },
+        verdict.finding.reason,
+    )
+}
+
+const WELL: State = State::Well;
+const STUCK: State = State::Stuck;
+const WAITING: State = State::OnItsWay(None);
+
+#[test]
+fn a_cname_to_the_own_target_proves_and_points_here() {
+    let records = [cname(WWW, TARGET), a(TARGET, GATEWAY)];
+    assert_eq!(owned(WWW, &look(&records)), (WELL, "ProvenByCname"));
+    assert_eq!(pointed(WWW, &look(&records)), (WELL, "PointsHere"));
+    // The authoritative servers do not know where the target leads: that is not their zone.
+    assert_eq!(
+        pointed(WWW, &look(&[cname(WWW, TARGET)])),
+        (WELL, "PointsHere")
+    );
+}
+
+#[test]
+fn a_cname_by_way_of_the_owners_own_names_proves() {
+    let records = [
+        cname(WWW, "web.acme.example"),
+        cname("web.acme.example", TARGET),
+    ];
+    assert_eq!(owned(WWW, &look(&records)), (WELL, "ProvenByCname"));
+}
+
+#[test]
+fn a_forgotten_cname_that_somebody_else_leads_here_proves_nothing() {
+    let records = [
+        cname(WWW, "acme-shop.cloudhost.example"),
+        cname("acme-shop.cloudhost.example", TARGET),
+        a(TARGET, GATEWAY),
+    ];
+    let verdict = ownership(&ask(WWW, &proof()), &look(&records));
+    assert_eq!(verdict.finding.reason, "ProofThroughAnother");
+    assert_eq!(verdict.finding.state, STUCK);
+    // The same by way of a wildcard, for the name of the proof.
+    let at = format!("_tutti-challenge.{WWW}");
+    let records = [
+        cname(&at, "x.cloudhost.example"),
+        txt("x.cloudhost.example", &proof()),
+    ];
+    let mut look = look(&[]);
+    for view in look.authorities.iter_mut().chain(&mut look.resolvers) {
+        view.proof = Answer::Records(records.to_vec());
+    }
+    assert_eq!(owned(WWW, &look), (STUCK, "ProofThroughAnother"));
+}
+
+#[test]
+fn the_addresses_of_the_gateway_point_here_and_prove_nothing() {
+    let records = [a(APEX, GATEWAY)];
+    assert_eq!(owned(APEX, &look(&records)), (STUCK, "NotProven"));
+    assert_eq!(pointed(APEX, &look(&records)), (WELL, "PointsHere"));
+}
+
+#[test]
+fn a_txt_record_proves_before_anything_points_here() {
+    let value = proof_value("uid-of-acme", APEX);
+    let records = [
+        a(APEX, "198.51.100.7"),
+        txt(&format!("_tutti-challenge.{APEX}"), &value),
+    ];
+    assert_eq!(owned(APEX, &look(&records)), (WELL, "ProvenByTxt"));
+    assert_eq!(pointed(APEX, &look(&records)), (STUCK, "PointsElsewhere"));
+}
+
+#[test]
+fn the_txt_record_of_another_organization_or_hostname_proves_nothing() {
+    for value in [
+        proof_value("uid-of-another", WWW),
+        proof_value("uid-of-acme", "shop.acme.example"),
+        "tutti=".to_owned(),
+    ] {
+        let records = [txt(&format!("_tutti-challenge.{WWW}"), &value)];
+        assert_eq!(
+            owned(WWW, &look(&records)),
+            (STUCK, "ProofOfAnother"),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wanted_is_ready_to_paste() {
+    let proof = proof();
+    let verdict = ownership(&ask(WWW, &proof), &look(&[]));
+    let wanted: Vec<String> = verdict.wanted.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        wanted,
+        [
+            format!("{WWW} 300 CNAME {TARGET}."),
+            format!("_tutti-challenge.{WWW} 300 TXT \"{proof}\""),
+        ]
+    );
+    assert!(
+        verdict.finding.message.contains(&wanted[0]),
+        "{}",
+        verdict.finding.message
+    );
+    let value = proof_value("uid-of-acme", APEX);
+    let at_apex = ownership(&ask(APEX, &value), &look(&[]));
+    assert_eq!(at_apex.wanted.len(), 1, "no CNAME is possible at an apex");
+    let pointing = points_here(&ask(APEX, &value), &look(&[]));
+    let wanted: Vec<String> = pointing.wanted.iter().map(ToString::to_string).collect();
+    assert_eq!(wanted, [format!("{APEX} 300 A {GATEWAY}")]);
+}
+
+#[test]
+fn what_was_found_is_told_with_those_who_said_it() {
+    let verdict = points_here(&ask(WWW, &proof()), &look(&[cname(WWW, "old.example")]));
+    assert_eq!(
+        verdict.found,
+        [format!(
+            "{WWW} CNAME old.example (ns1.acme.example, ns2.acme.example, 9.9.9.9, 1.1.1.1)"
+        )]
+    );
+}
+
+#[test]
+fn servers_that_do_not_agree_are_waited_for() {
+    let here = [cname(WWW, TARGET)];
+    let mut look = look(&here);
+    look.authorities[1] = view("ns2.acme.example", &[a(WWW, "198.51.100.7")]);
+    assert_eq!(owned(WWW, &look).1, "AuthoritiesDisagree");
+    assert_eq!(pointed(WWW, &look), (WAITING, "AuthoritiesDisagree"));
+}
+
+#[test]
+fn a_stale_cache_is_told_with_the_seconds_that_are_left() {
+    let mut look = look(&[cname(WWW, TARGET)]);
+    let mut old = a(WWW, "198.51.100.7");
+    old.ttl = 280;
+    look.resolvers[1] = view("1.1.1.1", &[old]);
+    let verdict = points_here(&ask(WWW, &proof()), &look);
+    assert_eq!(verdict.finding.reason, "CachesAreStale");
+    assert!(
+        verdict
+            .finding
+            .message
+            .contains("1.1.1.1 still keeps what was before, for 280 seconds at most"),
+        "{}",
+        verdict.finding.message
+    );
+    // One of two is not more than half of them.
+    assert_eq!(owned(WWW, &look).1, "ProofNotYetEverywhere");
+}
+
+#[test]
+fn one_resolver_of_three_that_is_out_of_order_holds_nothing_up() {
+    let records = [cname(WWW, TARGET)];
+    let mut look = look(&records);
+    let mut broken = view("8.8.8.8", &[]);
+    for answer in [&mut broken.ipv4, &mut broken.ipv6, &mut broken.proof] {
+        *answer = Answer::Failed(Failure::TimedOut);
+    }
+    look.resolvers.push(broken);
+    assert_eq!(owned(WWW, &look), (WELL, "ProvenByCname"));
+    assert_eq!(pointed(WWW, &look), (WELL, "PointsHere"));
+}
+
+#[test]
+fn an_address_beside_ours_is_told_also_when_it_is_of_the_other_family() {
+    let both = [a(APEX, GATEWAY), a(APEX, "198.51.100.7")];
+    assert_eq!(
+        pointed(APEX, &look(&both)),
+        (STUCK, "PointsPartlyElsewhere")
+    );
+    let forgotten = [a(APEX, GATEWAY), aaaa(APEX, "2001:db8::7")];
+    assert_eq!(
+        pointed(APEX, &look(&forgotten)),
+        (STUCK, "PointsPartlyElsewhere")
+    );
+}
+
+#[test]
+fn circles_and_long_chains_are_told() {
+    let circle = [cname(WWW, "a.acme.example"), cname("a.acme.example", WWW)];
+    assert_eq!(pointed(WWW, &look(&circle)), (STUCK, "ChainLoops"));
+    assert_eq!(owned(WWW, &look(&circle)), (STUCK, "NotProven"));
+    let name = |n: usize| {
+        if n == 0 {
+            WWW.to_owned()
+        } else {
+            format!("n{n}.acme.example")
+        }
+    };
+    let long: Vec<Record> = (0..12).map(|n| cname(&name(n), &name(n + 1))).collect();
+    assert_eq!(pointed(WWW, &look(&long)), (STUCK, "ChainTooLong"));
+}
+
+#[test]
+fn nothing_is_told_apart_from_failure() {
+    assert_eq!(pointed(WWW, &look(&[])), (STUCK, "NoRecord"));
+    for (failure, reason, state) in [
+        (Failure::ServerFailed, "DnsServerFailed", STUCK),
+        (Failure::Refused, "DnsServerFailed", STUCK),
+        (Failure::Bogus, "DnssecBroken", STUCK),
+        (Failure::TimedOut, "DnsSilent", WAITING),
+        (Failure::Malformed, "DnsSilent", WAITING),
+    ] {
+        let mut look = look(&[]);
+        for view in look.authorities.iter_mut().chain(&mut look.resolvers) {
+            for answer in [&mut view.ipv4, &mut view.ipv6, &mut view.proof] {
+                *answer = Answer::Failed(failure);
+            }
+        }
+        assert_eq!(pointed(WWW, &look), (state, reason), "{failure}");
+        assert!(
+            matches!(owned(WWW, &look), (State::OnItsWay(_), _)),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
+fn signatures_that_do_not_fit_are_told_although_the_servers_answer() {
+    let mut look = look(&[cname(WWW, TARGET)]);
+    look.resolvers[0].ipv4 = Answer::Failed(Failure::Bogus);
+    assert_eq!(pointed(WWW, &look), (STUCK, "DnssecBroken"));
+}
+
+#[test]
+fn a_server_that_fails_for_one_family_only_is_no_proof_that_it_points_here() {
+    let mut look = look(&[a(APEX, GATEWAY)]);
+    for view in look.authorities.iter_mut().chain(&mut look.resolvers) {
+        view.ipv6 = Answer::Failed(Failure::ServerFailed);
+    }
+    assert_eq!(pointed(APEX, &look), (STUCK, "DnsServerFailed"));
+}
+
+#[test]
+fn without_any_authoritative_server_nothing_is_proven() {
+    let mut look = look(&[cname(WWW, TARGET)]);
+    look.authorities.clear();
+    look.no_authority = Some(Failure::ServerFailed);
+    let verdict = ownership(&ask(WWW, &proof()), &look);
+    assert_eq!(verdict.finding.reason, "AuthoritiesSilent");
+    assert!(
+        verdict.finding.message.contains("SERVFAIL"),
+        "{}",
+        verdict.finding.message
+    );
+}
+
+fn caa_record(name: &str, critical: bool, tag: &str, value: &str) -> Record {
+    record(
+        name,
+        Data::Caa {
+            critical,
+            tag: tag.to_owned(),
+            value: value.to_owned(),
+        },
+    )
+}
+
+fn allowed(hostname: &str, sets: &[(&str, Answer)]) -> &'static str {
+    let identities = ["letsencrypt.org".to_owned()];
+    let certifier = Certifier {
+        identities: &identities,
+        account: Some("https://ca.example/acct/1"),
+        method: "http-01",
+    };
+    let proof = proof();
+    let mut look = look(&[]);
+    look.caa = sets
+        .iter()
+        .map(|(name, answer)| ((*name).to_owned(), answer.clone()))
+        .collect();
+    caa(&ask(hostname, &proof), &look, &certifier)
+        .finding
+        .reason
+}
+
+#[test]
+fn caa_records_are_read_as_authorities_read_them() {
+    let set = |records: &[(bool, &str, &str)]| {
+        let all: Vec<Record> = records
+            .iter()
+            .map(|(critical, tag, value)| caa_record(APEX, *critical, tag, value))
+            .collect();
+        vec![(WWW, none()), (APEX, Answer::Records(all))]
+    };
+    let one = |value: &str| allowed(WWW, &set(&[(false, "issue", value)]));
+    assert_eq!(allowed(WWW, &[(WWW, none()), (APEX, none())]), "NoCaa");
+    assert_eq!(one("letsencrypt.org"), "CaaAllows");
+    assert_eq!(one("LetsEncrypt.org"), "CaaAllows");
+    assert_eq!(one("other.example"), "CaaForbids");
+    assert_eq!(one(";"), "CaaForbids");
+    assert_eq!(
+        one("letsencrypt.org; validationmethods=dns-01"),
+        "CaaForbids"
+    );
+    assert_eq!(
+        one("letsencrypt.org; validationmethods=dns-01,http-01"),
+        "CaaAllows"
+    );
+    assert_eq!(
+        one("letsencrypt.org; accounturi=https://ca.example/acct/1"),
+        "CaaAllows"
+    );
+    assert_eq!(
+        one("letsencrypt.org; accounturi=https://ca.example/acct/2"),
+        "CaaForbids"
+    );
+    assert_eq!(
+        allowed(
+            WWW,
+            &set(&[(false, "issue", ";"), (false, "issue", "letsencrypt.org")])
+        ),
+        "CaaAllows"
+    );
+    assert_eq!(
+        allowed(WWW, &set(&[(false, "iodef", "mailto:a@acme.example")])),
+        "CaaAllows"
+    );
+    assert_eq!(
+        allowed(
+            WWW,
+            &set(&[(true, "future", "x"), (false, "issue", "letsencrypt.org")])
+        ),
+        "CaaForbids"
+    );
+    assert_eq!(
+        allowed(
+            WWW,
+            &set(&[(false, "future", "x"), (false, "issue", "letsencrypt.org")])
+        ),
+        "CaaAllows"
+    );
+    // The nearest set counts, and not what stands above it.
+    assert_eq!(
+        allowed(
+            WWW,
+            &[
+                (
+                    WWW,
+                    Answer::Records(vec![caa_record(WWW, false, "issue", "letsencrypt.org")])
+                ),
+                (
+                    APEX,
+                    Answer::Records(vec![caa_record(APEX, false, "issue", ";")])
+                ),
+            ]
+        ),
+        "CaaAllows"
+    );
+    assert_eq!(
+        allowed(WWW, &[(WWW, Answer::Failed(Failure::TimedOut))]),
+        "CaaCannotBeRead"
+    );
+    let wild = [(
+        APEX,
+        Answer::Records(vec![
+            caa_record(APEX, false, "issue", "letsencrypt.org"),
+            caa_record(APEX, false, "issuewild", ";"),
+        ]),
+    )];
+    assert_eq!(allowed(WWW, &wild), "CaaAllows");
+    assert_eq!(allowed("*.acme.example", &wild), "CaaForbids");
+}
+
+#[test]
+fn an_authority_that_does_not_look_at_caa_is_never_forbidden_by_it() {
+    let certifier = Certifier {
+        identities: &[],
+        account: None,
+        method: "http-01",
+    };
+    let mut look = look(&[]);
+    look.caa = vec![(
+        WWW.to_owned(),
+        Answer::Records(vec![caa_record(WWW, false, "issue", ";")]),
+    )];
+    let proof = proof();
+    assert_eq!(
+        caa(&ask(WWW, &proof), &look, &certifier).finding.reason,
+        "NoCaa"
+    );
+}

@@ -1,0 +1,379 @@
+//! Asking the DNS: resolvers that the configuration names, and the servers that are authoritative
+//! for a hostname, directly. What the answers mean is decided in `plan::domain::verify`.
+//!
+//! Each question goes by UDP, again by TCP when the answer did not fit, and is given up in time.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, future::join_all};
+use hickory_net::{
+    DnsHandle, NetError, runtime::TokioRuntimeProvider, tcp::TcpClientStream, udp::UdpClientStream,
+};
+use hickory_proto::{
+    op::{DnsRequest, DnsRequestOptions, Message, Query, ResponseCode},
+    rr::{Name, RData, RecordType},
+};
+use plan::domain::{
+    answers::{Answer, Data, Failure, Look, Record, View},
+    name, proof_name,
+};
+
+/// Authoritative servers that are asked: no zone needs more to be judged.
+const MOST_AUTHORITIES: usize = 4;
+/// Labels in front of a public suffix that are climbed in search of CAA and NS records.
+const MOST_LABELS: usize = 16;
+
+/// How the DNS is asked.
+#[derive(Clone, Debug)]
+pub struct Dns {
+    /// Resolvers, all of which are asked.
+    pub resolvers: Arc<[SocketAddr]>,
+    /// The port of authoritative servers: 53 everywhere but in tests.
+    pub authority_port: u16,
+    /// How long a question may take, tries included.
+    pub patience: Duration,
+}
+
+/// What is looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The hostname, `*.` included.
+    pub hostname: &'a str,
+    /// The name that is looked up for it.
+    pub asked: &'a str,
+    /// The instance's own name under the platform's zone.
+    pub target: &'a str,
+}
+
+impl Dns {
+    /// Everything that there is to see of a hostname.
+    pub async fn look(&self, wish: Wish<'_>) -> Look {
+        let proof = proof_name(wish.hostname);
+        let resolvers = self
+            .resolvers
+            .iter()
+            .map(|server| self.view(server.ip().to_string(), *server, wish.asked, &proof, true));
+        let authorities = async {
+            match self.authorities(wish.asked).await {
+                Ok(servers) => {
+                    let views = servers.iter().map(|(server, address)| {
+                        self.view(server.clone(), *address, wish.asked, &proof, false)
+                    });
+                    (join_all(views).await, None)
+                }
+                Err(failure) => (Vec::new(), Some(failure)),
+            }
+        };
+        let (resolvers, (authorities, no_authority), gateway, caa) = futures_util::join!(
+            join_all(resolvers),
+            authorities,
+            self.addresses(wish.target),
+            self.caa(wish.hostname),
+        );
+        Look {
+            authorities,
+            no_authority,
+            resolvers,
+            gateway,
+            caa,
+            delegation: Vec::new(),
+        }
+    }
+
+    /// What each resolver says of the name whose CNAME delegates a challenge.
+    pub async fn delegation(&self, name: Option<&str>) -> Vec<(String, Answer)> {
+        let Some(name) = name else {
+            return Vec::new();
+        };
+        let asked = self.resolvers.iter().map(|server| async move {
+            let answer = self.answer(*server, name, RecordType::CNAME, true).await;
+            (server.ip().to_string(), answer)
+        });
+        join_all(asked).await
+    }
+
+    /// Whether every server of the zone that a name lies in shows a TXT record.
+    ///
+    /// # Errors
+    /// The first that does not, in words.
+    pub async fn all_show(&self, name: &str, value: &str) -> Result<(), String> {
+        let servers = self.authorities(name).await;
+        let servers =
+            servers.map_err(|failure| format!("no server of {name} is found: {failure}"))?;
+        for (server, address) in servers {
+            let answer = self.answer(address, name, RecordType::TXT, false).await;
+            let shows = answer
+                .records()
+                .iter()
+                .any(|record| matches!(&record.data, Data::Txt(text) if text == value));
+            if !shows {
+                return Err(format!("{server} does not show it yet"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn view(
+        &self,
+        server: String,
+        address: SocketAddr,
+        asked: &str,
+        proof: &str,
+        recursive: bool,
+    ) -> View {
+        let (ipv4, ipv6, proof) = futures_util::join!(
+            self.answer(address, asked, RecordType::A, recursive),
+            self.answer(address, asked, RecordType::AAAA, recursive),
+            self.answer(address, proof, RecordType::TXT, recursive),
+        );
+        View {
+            server,
+            ipv4,
+            ipv6,
+            proof,
+        }
+    }
+
+    /// The addresses of a name, from the first resolver that knows it.
+    pub async fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        for resolver in self.resolvers.iter() {
+            let (ipv4, ipv6) = futures_util::join!(
+                self.answer(*resolver, host, RecordType::A, true),
+                self.answer(*resolver, host, RecordType::AAAA, true),
+            );
+            let records = ipv4.records().iter().chain(ipv6.records());
+            let found: Vec<IpAddr> = records
+                .filter_map(|record| match record.data {
+                    Data::A(address) => Some(IpAddr::V4(address)),
+                    Data::Aaaa(address) => Some(IpAddr::V6(address)),
+                    _ => None,
+                })
+                .collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The servers of the zone that a name lies in, by name and address: the nearest name above it
+    /// that has NS records.
+    async fn authorities(&self, asked: &str) -> Result<Vec<(String, SocketAddr)>, Failure> {
+        let mut worst = Failure::TimedOut;
+        for zone in upwards(asked) {
+            let mut names = Vec::new();
+            for resolver in self.resolvers.iter() {
+                match self.ask(*resolver, zone, RecordType::NS, true, true).await {
+                    Ok(message) => {
+                        names = servers_of(&message, zone);
+                        break;
+                    }
+                    Err(failure) => worst = failure,
+                }
+            }
+            if names.is_empty() {
+                continue;
+            }
+            names.truncate(MOST_AUTHORITIES);
+            let found = join_all(names.into_iter().map(|name| async move {
+                let addresses = self.addresses(&name).await;
+                let first = addresses
+                    .iter()
+                    .find(|it| it.is_ipv4())
+                    .or_else(|| addresses.first());
+                first.map(|address| (name.clone(), SocketAddr::new(*address, self.authority_port)))
+            }));
+            let servers: Vec<_> = found.await.into_iter().flatten().collect();
+            return if servers.is_empty() {
+                Err(worst)
+            } else {
+                Ok(servers)
+            };
+        }
+        Err(worst)
+    }
+
+    /// CAA records from the hostname upwards, as far as the first name that has some.
+    async fn caa(&self, hostname: &str) -> Vec<(String, Answer)> {
+        let mut all = Vec::new();
+        for at in upwards(name::base(hostname)) {
+            let mut answer = Answer::Failed(Failure::TimedOut);
+            for resolver in self.resolvers.iter() {
+                answer = self.answer(*resolver, at, RecordType::CAA, true).await;
+                if answer.failure().is_none() {
+                    break;
+                }
+            }
+            let is_last = answer
+                .records()
+                .iter()
+                .any(|record| matches!(record.data, Data::Caa { .. }))
+                || answer.failure().is_some();
+            all.push((at.to_owned(), answer));
+            if is_last {
+                break;
+            }
+        }
+        all
+    }
+
+    async fn answer(
+        &self,
+        server: SocketAddr,
+        asked: &str,
+        type_: RecordType,
+        recursive: bool,
+    ) -> Answer {
+        match self.ask(server, asked, type_, recursive, true).await {
+            Ok(message) => to_answer(&message, type_),
+            // Whether it is the signatures is told by an answer to those who do not look at them.
+            Err(Failure::ServerFailed) if recursive => {
+                match self.ask(server, asked, type_, recursive, false).await {
+                    Ok(_) => Answer::Failed(Failure::Bogus),
+                    Err(_) => Answer::Failed(Failure::ServerFailed),
+                }
+            }
+            Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    async fn ask(
+        &self,
+        server: SocketAddr,
+        asked: &str,
+        type_: RecordType,
+        recursive: bool,
+        validated: bool,
+    ) -> Result<Message, Failure> {
+        let mut name = Name::from_ascii(asked).map_err(|_| Failure::Malformed)?;
+        name.set_fqdn(true);
+        let request = || {
+            let mut options = DnsRequestOptions::default();
+            options.recursion_desired = recursive;
+            let mut request = DnsRequest::from_query(Query::query(name.clone(), type_), options);
+            request.metadata.checking_disabled = !validated;
+            request
+        };
+        let provider = TokioRuntimeProvider::default();
+        let over_udp = async {
+            let exchange = UdpClientStream::builder(server, provider.clone())
+                .with_timeout(Some(self.patience))
+                .exchange();
+            first(&exchange, request()).await
+        };
+        let message = within(self.patience, over_udp).await?;
+        let message = if message.metadata.truncation {
+            let over_tcp = async {
+                let exchange =
+                    TcpClientStream::exchange(server, None, self.patience, None, provider.clone())
+                        .await?;
+                first(&exchange, request()).await
+            };
+            within(self.patience, over_tcp).await?
+        } else {
+            message
+        };
+        match message.metadata.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain => Ok(message),
+            ResponseCode::ServFail => Err(Failure::ServerFailed),
+            _ => Err(Failure::Refused),
+        }
+    }
+}
+
+async fn first(exchange: &impl DnsHandle, request: DnsRequest) -> Result<Message, NetError> {
+    match exchange.send(request).next().await {
+        Some(answer) => Ok(answer?.into_message()),
+        None => Err(NetError::Timeout),
+    }
+}
+
+/// `patience` is for the whole of it: connection, tries, answer.
+async fn within(
+    patience: Duration,
+    asked: impl Future<Output = Result<Message, NetError>>,
+) -> Result<Message, Failure> {
+    match tokio::time::timeout(patience, asked).await {
+        Ok(Ok(message)) => Ok(message),
+        Ok(Err(NetError::Proto(_) | NetError::QueryCaseMismatch)) => Err(Failure::Malformed),
+        // Refused connections and unreachable networks are silence, as far as a name is concerned.
+        Ok(Err(_)) | Err(_) => Err(Failure::TimedOut),
+    }
+}
+
+/// The name, and every name above it but the root.
+fn upwards(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1)).take(MOST_LABELS)
+}
+
+/// Names as the plan knows them: lower case, no dot at the end.
+fn plain(name: &Name) -> String {
+    let text = name.to_ascii().to_ascii_lowercase();
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
+}
+
+/// The servers that a zone names; none when the name is no zone of its own.
+fn servers_of(message: &Message, zone: &str) -> Vec<String> {
+    let mut names: Vec<String> = message
+        .answers
+        .iter()
+        .filter(|record| plain(&record.name) == zone)
+        .filter_map(|record| match &record.data {
+            RData::NS(server) => Some(plain(&server.0)),
+            _ => None,
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn to_answer(message: &Message, type_: RecordType) -> Answer {
+    let records: Vec<Record> = message.answers.iter().filter_map(to_record).collect();
+    let is_wanted = |record: &Record| {
+        matches!(
+            (&record.data, type_),
+            (Data::A(_), RecordType::A)
+                | (Data::Aaaa(_), RecordType::AAAA)
+                | (Data::Txt(_), RecordType::TXT)
+                | (Data::Caa { .. }, RecordType::CAA)
+                | (Data::Cname(_), RecordType::CNAME)
+        )
+    };
+    if records.iter().any(is_wanted) {
+        Answer::Records(records)
+    } else if message.metadata.response_code == ResponseCode::NXDomain {
+        Answer::NoSuchName(records)
+    } else {
+        Answer::NoRecords(records)
+    }
+}
+
+fn to_record(record: &hickory_proto::rr::Record) -> Option<Record> {
+    let data = match &record.data {
+        RData::A(address) => Data::A(address.0),
+        RData::AAAA(address) => Data::Aaaa(address.0),
+        RData::CNAME(target) => Data::Cname(plain(&target.0)),
+        RData::TXT(text) => Data::Txt(
+            text.txt_data
+                .iter()
+                .map(|part| String::from_utf8_lossy(part))
+                .collect(),
+        ),
+        RData::CAA(caa) => Data::Caa {
+            critical: caa.issuer_critical,
+            tag: caa.tag.to_string(),
+            value: String::from_utf8_lossy(&caa.value).into_owned(),
+        },
+        _ => return None,
+    };
+    Some(Record {
+        name: plain(&record.name),
+        ttl: record.ttl,
+        data,
+    })
+}

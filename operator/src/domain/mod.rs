@@ -1,0 +1,626 @@
+//! The life of a Domain: look → judge → order, a step at a time → report.
+//!
+//! | step | file |
+//! |---|---|
+//! | who holds the hostname | `holders.rs` |
+//! | look | `dns.rs`, `gateways.rs` (our own request through the name) |
+//! | judge | `plan::domain::report`: pure |
+//! | order | `steps.rs`; which authority and whose turn: `authorities.rs`; asking it: `acme.rs` |
+//! | keep | `certificates.rs` |
+//! | report | here: one status write, when it changed |
+
+pub mod acme;
+pub mod authorities;
+pub mod certificates;
+pub mod config;
+pub mod dns;
+pub mod gateways;
+pub mod holders;
+pub mod records;
+mod steps;
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{
+    Domain, DomainSpec, condition,
+    domain::{Challenge, DomainStatus},
+    labels,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client, Resource as _, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{
+        controller::Action,
+        reflector::{ObjectRef, Store},
+    },
+};
+use plan::domain::{
+    answers::Look,
+    limits, name, order, proof_value,
+    reach::Reach,
+    report::{self, Checked, Facts, Holder},
+    verify::{self, Certifier, Question},
+};
+use rand::RngExt as _;
+use tokio::sync::mpsc::UnboundedSender;
+
+use self::{
+    authorities::Authorities, certificates::Certificates, config::DomainsConfig, dns::Dns,
+    gateways::Gateways, holders::Holders, records::Challenges,
+};
+use crate::{
+    backoff::Backoffs, cache::Cache, failure::Failure, metrics::Metrics, news::News,
+    written::Written,
+};
+
+/// How soon a Domain is looked at again of which the watch has not told what we wrote ourselves.
+const UNTOLD_AGAIN: Duration = Duration::from_millis(100);
+/// What waits for a gateway is asked again this soon.
+const GATEWAY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What reconciling a Domain needs.
+pub struct Domains {
+    client: Client,
+    cache: Cache,
+    zone: String,
+    dns: Dns,
+    gateways: Gateways,
+    authorities: Authorities,
+    certificates: Certificates,
+    challenges: Challenges,
+    windows: steps::Windows,
+    holders: Holders,
+    namespace: String,
+    touch: UnboundedSender<ObjectRef<Domain>>,
+    metrics: Metrics,
+    news: News,
+    written: Written<ObjectRef<Domain>>,
+    backoff: Backoffs<ObjectRef<Domain>>,
+}
+
+/// Where Domains live, beside the cluster.
+pub struct Surroundings<'a> {
+    /// The file.
+    pub config: &'a DomainsConfig,
+    /// Facts of the platform.
+    pub platform: &'a plan::Platform,
+    /// The operator's own namespace: accounts, notes.
+    pub namespace: &'a str,
+    /// Names that are kept.
+    pub kept: Store<ConfigMap>,
+}
+
+impl Domains {
+    /// Everything that reconciling needs.
+    ///
+    /// # Errors
+    /// When a resolver is no address.
+    pub fn new(
+        client: Client,
+        cache: Cache,
+        surroundings: Surroundings<'_>,
+        touch: UnboundedSender<ObjectRef<Domain>>,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
+        let Surroundings {
+            config,
+            platform,
+            namespace,
+            kept,
+        } = surroundings;
+        let domains = Self {
+            dns: Dns {
+                resolvers: config.resolvers()?.into(),
+                authority_port: 53,
+                patience: config.patience(),
+            },
+            gateways: Gateways::new(
+                client.clone(),
+                &platform.gateway_namespace,
+                platform.gateway_labels.iter(),
+            ),
+            authorities: Authorities::new(client.clone(), namespace, &config.acme.directories),
+            certificates: Certificates::new(client.clone(), &platform.gateway_namespace),
+            challenges: Challenges::new(client.clone(), namespace, &config.acme.dns01),
+            windows: steps::Windows::default(),
+            namespace: platform.gateway_namespace.clone(),
+            holders: Holders::new(client.clone(), namespace, cache.domains.clone(), kept),
+            zone: platform.zone.clone(),
+            news: News::new(client.clone()),
+            written: Written::default(),
+            backoff: Backoffs::new(Duration::from_millis(500), Duration::from_secs(60)),
+            client,
+            cache,
+            touch,
+            metrics,
+        };
+        domains.remember();
+        Ok(domains)
+    }
+
+    /// Fills the authorities' budgets from what stands on the Domains, the oldest order first.
+    fn remember(&self) {
+        let mut orders: Vec<(Timestamp, String, limits::Request)> = Vec::new();
+        for domain in self.cache.domains.state() {
+            let Some(status) = &domain.status else {
+                continue;
+            };
+            let certificate = status.certificate.as_ref();
+            let certified =
+                certificate.and_then(|it| Some((it.authority.clone()?, it.not_before.0)));
+            let order = status.order.as_ref();
+            let ordered = order.map(|order| (order.authority.clone(), order.created_at.0));
+            for (authority, at) in certified.into_iter().chain(ordered) {
+                let request = limits::Request {
+                    hostname: domain.spec.hostname.clone(),
+                    registered: registered(&domain.spec),
+                    kind: limits::Kind::First,
+                    since: at,
+                };
+                orders.push((at, authority, request));
+            }
+        }
+        orders.sort_by_key(|(at, ..)| *at);
+        for (at, authority, request) in orders {
+            self.authorities.remember(&authority, &request, at);
+        }
+    }
+}
+
+fn registered(spec: &DomainSpec) -> String {
+    name::registrable(&spec.hostname)
+        .unwrap_or(&spec.hostname)
+        .to_owned()
+}
+
+/// Makes one Domain true, as far as one step goes.
+///
+/// # Errors
+/// A [`Failure`]; [`retry`] decides when to try again.
+#[tracing::instrument(
+    name = "reconcile",
+    skip_all,
+    fields(
+        kind = "Domain",
+        object = %ObjectRef::from_obj(domain.as_ref()),
+        hostname = domain.spec.hostname,
+        generation = domain.metadata.generation,
+    )
+)]
+pub async fn reconcile(domain: Arc<Domain>, operator: Arc<Domains>) -> Result<Action, Failure> {
+    let started = std::time::Instant::now();
+    let key = ObjectRef::from_obj(domain.as_ref());
+    let look = || operator.cache.domains.get(&key);
+    let Some(domain) = operator.written.latest(&key, domain, look).await else {
+        return Ok(Action::requeue(UNTOLD_AGAIN));
+    };
+    let result = operator.make_true(&domain).await;
+    operator
+        .metrics
+        .reconciled("domain", started.elapsed(), result.as_ref().err());
+    if result.is_ok() {
+        operator.backoff.reset(&key);
+    }
+    result
+}
+
+/// When to try again after a failure.
+#[must_use]
+pub fn retry(domain: Arc<Domain>, failure: &Failure, operator: Arc<Domains>) -> Action {
+    let key = ObjectRef::from_obj(domain.as_ref());
+    let wait = operator.backoff.next(&key);
+    tracing::warn!(
+        object = %key,
+        error = failure.chain(),
+        retry_seconds = wait.as_secs_f32(),
+        "reconciliation failed"
+    );
+    Action::requeue(wait)
+}
+
+impl Domains {
+    async fn make_true(&self, domain: &Domain) -> Result<Action, Failure> {
+        let now = Timestamp::now();
+        if domain.metadata.deletion_timestamp.is_some() {
+            return self.finalize(domain, now).await;
+        }
+        if !domain
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == labels::DOMAIN_FINALIZER)
+        {
+            self.take_finalizer(domain).await?;
+        }
+        let look_now = domain.annotations().get(labels::LOOK_NOW).cloned();
+        let look_now = look_now.as_deref();
+        let namespace = domain.namespace().unwrap_or_default();
+        let target = self.target(domain);
+        let organization = self
+            .cache
+            .organizations
+            .get(&ObjectRef::new(&namespace))
+            .and_then(|organization| organization.uid())
+            .unwrap_or_default();
+        let mut status = domain.status.clone().unwrap_or_default();
+        let is_asked = look_now.is_some_and(|wanted| status.looked_for.as_deref() != Some(wanted));
+        if is_asked {
+            // Somebody has mended what was refused, or knows that somebody is there again.
+            status.failure = None;
+            self.authorities.ask_again();
+        }
+        let place = self.place(domain);
+        let is_delegated = place
+            .as_ref()
+            .is_some_and(|place| place.delegated.is_some());
+        let is_due =
+            report::is_due(domain, look_now, now) || order::wants_look(domain, is_delegated, now);
+        let seen = if is_due {
+            self.look(domain, target.as_deref(), &organization).await
+        } else {
+            None
+        };
+        let holder = self.claim(domain, target.as_deref(), &organization, seen.as_ref(), now);
+        if holder == Holder::This {
+            let forgotten = self.holders.forget(&domain.spec.hostname).await;
+            forgotten.map_err(|source| observe("the note that keeps the hostname", source))?;
+        }
+        let authority = self.authorities.preferred(now);
+        let account = authority.and_then(|it| self.authorities.account_url(&it.name));
+        let identities = authority
+            .map(|it| it.caa_identities.clone())
+            .unwrap_or_default();
+        let facts = Facts {
+            target: target.as_deref(),
+            organization_uid: &organization,
+            zone: &self.zone,
+            holder,
+            look: seen.as_ref().map(|(look, _)| look),
+            reach: seen.as_ref().and_then(|(_, reach)| reach.as_ref()),
+            is_platforms: self.is_platforms(domain),
+            delegation: place.as_ref().and_then(|place| {
+                let delegated = place.delegated.as_deref()?;
+                Some((delegated, place.name.as_str()))
+            }),
+            certifier: Certifier {
+                identities: &identities,
+                method: domain.spec.challenge.unwrap_or_default().name(),
+                account: account.as_deref(),
+            },
+        };
+        let checked = report::check(domain, &facts);
+        let step = self.advance(domain, &checked, &mut status, now).await?;
+        let served = self.served(domain, &status, &checked).await;
+        let is_served = served
+            .as_ref()
+            .is_none_or(|it| it.state == plan::health::State::Well);
+        let progress = report::Progress {
+            certified: step.certified,
+            served,
+        };
+        let chance = rand::rng().random_range(0.0..1.0);
+        let status = report::conclude(domain, look_now, &checked, &progress, status, (now, chance));
+        // A look that is due and cannot be made comes with whatever makes it possible.
+        let next_look = status.next_look_at.as_ref().map(|at| at.0);
+        let next_look = next_look.filter(|_| seen.is_some() || !is_due);
+        self.write_status(domain, status).await?;
+        let again = [
+            next_look,
+            step.again,
+            (!is_served).then(|| now + GATEWAY_AGAIN),
+        ];
+        // Nothing to wait for: a name that nobody can have, or no instance yet, which tells when it is.
+        let Some(again) = again.into_iter().flatten().min() else {
+            return Ok(Action::await_change());
+        };
+        let wait = again.duration_since(Timestamp::now());
+        Ok(Action::requeue(wait.try_into().unwrap_or_default()))
+    }
+
+    /// The platform's own zone, whose certificate the chart asks for in the platform's namespace.
+    fn is_platforms(&self, domain: &Domain) -> bool {
+        domain.metadata.namespace.as_ref() == Some(&self.namespace)
+            && name::base(&domain.spec.hostname) == self.zone
+    }
+
+    /// Where a record answers the challenge of a Domain.
+    fn place(&self, domain: &Domain) -> Option<records::Place> {
+        let is_dns01 = domain.spec.challenge == Some(Challenge::Dns01);
+        is_dns01.then(|| self.challenges.place(&domain.spec.hostname))?
+    }
+
+    /// The instance's own name, once it has one.
+    fn target(&self, domain: &Domain) -> Option<String> {
+        if self.is_platforms(domain) {
+            return Some(self.zone.clone());
+        }
+        let namespace = domain.namespace().unwrap_or_default();
+        let instance = ObjectRef::new(&domain.spec.instance).within(&namespace);
+        let instance = self.cache.instances.get(&instance)?;
+        instance.status.as_ref()?.host.clone()
+    }
+
+    /// Looks at the DNS, and asks ourselves through the name when that may come here. `None` when
+    /// there is nothing to look for.
+    async fn look(
+        &self,
+        domain: &Domain,
+        target: Option<&str>,
+        organization: &str,
+    ) -> Option<(Look, Option<Reach>)> {
+        let target = target?;
+        let hostname = domain.spec.hostname.as_str();
+        let is_platforms = self.is_platforms(domain);
+        let judged = name::judge(hostname, &self.zone, true).state;
+        if judged != plan::health::State::Well && !is_platforms {
+            return None;
+        }
+        let asked = report::asked(hostname);
+        let wish = dns::Wish {
+            hostname,
+            asked: &asked,
+            target,
+        };
+        let place = self.place(domain);
+        let delegated = place.as_ref().and_then(|place| place.delegated.as_deref());
+        let (mut look, delegation) =
+            futures_util::join!(self.dns.look(wish), self.dns.delegation(delegated));
+        look.delegation = delegation;
+        if is_platforms || domain.spec.challenge == Some(Challenge::Dns01) {
+            return Some((look, None));
+        }
+        let proof = proof_value(organization, hostname);
+        let question = Question {
+            hostname,
+            asked: &asked,
+            target,
+            proof: &proof,
+        };
+        let is_proven =
+            verify::ownership(&question, &look).finding.state == plan::health::State::Well;
+        if !is_proven {
+            return Some((look, None));
+        }
+        let token = format!("tutti-{:032x}", rand::rng().random::<u128>());
+        let addresses = self.dns.addresses(&asked).await;
+        let reach = gateways::reach(&asked, &addresses, &self.zone, &token).await;
+        Some((look, Some(reach)))
+    }
+
+    /// Who holds the hostname. Another's name that nobody has proven is taken over by a proof.
+    fn claim(
+        &self,
+        domain: &Domain,
+        target: Option<&str>,
+        organization: &str,
+        seen: Option<&(Look, Option<Reach>)>,
+        now: Timestamp,
+    ) -> Holder {
+        if self.is_platforms(domain) {
+            return Holder::This;
+        }
+        let holder = self.holders.holder(domain, false, now);
+        let (Some((look, _)), Some(target)) = (seen, target) else {
+            return holder;
+        };
+        if holder == Holder::This {
+            return holder;
+        }
+        let hostname = domain.spec.hostname.as_str();
+        let question = Question {
+            hostname,
+            asked: &report::asked(hostname),
+            target,
+            proof: &proof_value(organization, hostname),
+        };
+        if verify::ownership(&question, look).finding.state != plan::health::State::Well {
+            return holder;
+        }
+        let holder = self.holders.holder(domain, true, now);
+        if holder == Holder::This {
+            self.touch_others(domain);
+        }
+        holder
+    }
+
+    fn touch_others(&self, domain: &Domain) {
+        let uid = domain.metadata.uid.as_deref();
+        for other in self.holders.others(&domain.spec.hostname, uid) {
+            let _ = self.touch.send(other);
+        }
+    }
+
+    /// Whether every gateway presents the certificate; asked until it is so, and with each look.
+    async fn served(
+        &self,
+        domain: &Domain,
+        status: &DomainStatus,
+        checked: &Checked,
+    ) -> Option<plan::health::Finding> {
+        let certificate = status.certificate.as_ref().filter(|_| checked.is_held)?;
+        let is_new = domain
+            .status
+            .as_ref()
+            .and_then(|before| before.certificate.as_ref())
+            .is_none_or(|before| before.serial != certificate.serial);
+        let was_served = condition::is_true(&status.conditions, report::SERVED);
+        if was_served && !is_new && !checked.has_looked() {
+            return None;
+        }
+        let asked = report::asked(&domain.spec.hostname);
+        let presents = self.gateways.all_present(&asked, &certificate.serial).await;
+        Some(report::served(&domain.spec.hostname, presents))
+    }
+
+    async fn write_status(&self, domain: &Domain, after: DomainStatus) -> Result<(), Failure> {
+        let before = domain.status.clone().unwrap_or_default();
+        let times = after.certificate.as_ref().map(|it| {
+            let renewal = it.renew_at.as_ref().map(|at| at.0.as_second());
+            (it.not_after.0.as_second(), renewal)
+        });
+        let namespace = domain.namespace().unwrap_or_default();
+        self.metrics
+            .set_certificate(&namespace, &domain.spec.hostname, times);
+        if before == after {
+            return Ok(());
+        }
+        let name = domain.name_any();
+        let patch = serde_json::json!({
+            "apiVersion": "tutti.dev/v1alpha1",
+            "kind": "Domain",
+            "metadata": { "name": name, "uid": domain.uid() },
+            "status": after,
+        });
+        let params = PatchParams::apply(labels::MANAGER).force();
+        match self
+            .api(domain)
+            .patch_status(&name, &params, &Patch::Apply(&patch))
+            .await
+        {
+            Ok(answer) => {
+                self.written
+                    .note(&ObjectRef::from_obj(domain), answer.meta());
+                self.metrics.wrote();
+            }
+            // Deleted meanwhile.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(source) => {
+                return Err(Failure::Report {
+                    name,
+                    source: Box::new(source),
+                });
+            }
+        }
+        self.news.tell(
+            domain.object_ref(&()),
+            &before.conditions,
+            &after.conditions,
+        );
+        Ok(())
+    }
+
+    fn api(&self, domain: &Domain) -> Api<Domain> {
+        Api::namespaced(self.client.clone(), &domain.namespace().unwrap_or_default())
+    }
+
+    /// Puts the certificate away, keeps the name for its owner, and lets the next one have a look.
+    async fn finalize(&self, domain: &Domain, now: Timestamp) -> Result<Action, Failure> {
+        let finalizers = domain.finalizers();
+        if !finalizers.iter().any(|it| it == labels::DOMAIN_FINALIZER) {
+            return Ok(Action::await_change());
+        }
+        let hostname = &domain.spec.hostname;
+        self.authorities.leave(hostname);
+        let others = self
+            .holders
+            .others(hostname, domain.metadata.uid.as_deref());
+        let status = domain.status.as_ref();
+        let record = status.and_then(|status| status.challenge_record.as_ref());
+        if let Some(record) = record
+            && let Err(error) = self.challenges.remove(&record.name, &record.value).await
+        {
+            tracing::warn!(
+                error,
+                name = record.name,
+                "a record stays that answered a challenge"
+            );
+        }
+        let was_held = status
+            .is_some_and(|status| condition::is_true(&status.conditions, report::HOSTNAME_HELD));
+        if was_held && !self.is_platforms(domain) {
+            let was_proven = status.is_some_and(|status| status.proven_at.is_some());
+            let namespace = domain.namespace();
+            let stays = others.iter().any(|other| other.namespace == namespace);
+            if was_proven && !stays {
+                let kept = self.holders.keep(domain, now).await;
+                kept.map_err(|source| Failure::Apply {
+                    kind: "ConfigMap".to_owned(),
+                    name: format!("that keeps {hostname}"),
+                    source: Box::new(source),
+                })?;
+            }
+            // Another Domain of the organization takes the certificate over.
+            if !stays {
+                let removed = self.certificates.remove(hostname).await;
+                removed.map_err(|source| Failure::Delete {
+                    kind: "Secret".to_owned(),
+                    name: Certificates::secret_name(hostname),
+                    source: Box::new(source),
+                })?;
+            }
+        }
+        self.give_finalizer_back(domain).await?;
+        if let Err(error) = self.holders.tidy(now).await {
+            tracing::warn!(%error, "notes of hostnames that are free now stay");
+        }
+        let namespace = domain.namespace().unwrap_or_default();
+        self.metrics.set_certificate(&namespace, hostname, None);
+        for other in others {
+            let _ = self.touch.send(other);
+        }
+        Ok(Action::await_change())
+    }
+
+    async fn take_finalizer(&self, domain: &Domain) -> Result<(), Failure> {
+        let patch = serde_json::json!({
+            "apiVersion": "tutti.dev/v1alpha1",
+            "kind": "Domain",
+            "metadata": {
+                "name": domain.name_any(),
+                "uid": domain.uid(),
+                "finalizers": [labels::DOMAIN_FINALIZER],
+            },
+        });
+        // A manager of its own: what the instance's plan says of a Domain has no finalizer.
+        let params = PatchParams::apply(FINALIZER_MANAGER).force();
+        self.change_finalizers(domain, &params, &Patch::Apply(&patch))
+            .await
+    }
+
+    /// Whoever put it there: a restored object has it from somebody else.
+    async fn give_finalizer_back(&self, domain: &Domain) -> Result<(), Failure> {
+        let mut rest = domain.finalizers().to_vec();
+        rest.retain(|finalizer| finalizer != labels::DOMAIN_FINALIZER);
+        let patch = serde_json::json!({
+            "metadata": {
+                "uid": domain.uid(),
+                "resourceVersion": domain.resource_version(),
+                "finalizers": rest,
+            },
+        });
+        self.change_finalizers(domain, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+    }
+
+    async fn change_finalizers(
+        &self,
+        domain: &Domain,
+        params: &PatchParams,
+        patch: &Patch<&serde_json::Value>,
+    ) -> Result<(), Failure> {
+        let name = domain.name_any();
+        match self.api(domain).patch_metadata(&name, params, patch).await {
+            Ok(answer) => {
+                self.written
+                    .note(&ObjectRef::from_obj(domain), &answer.metadata);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(source) => Err(Failure::Finalizer {
+                name,
+                source: Box::new(source),
+            }),
+        }
+    }
+}
+
+/// Field manager of the finalizer.
+const FINALIZER_MANAGER: &str = "tutti-operator-domain";
+
+fn observe(what: &str, source: kube::Error) -> Failure {
+    Failure::Observe {
+        what: what.to_owned(),
+        source,
+    }
+}

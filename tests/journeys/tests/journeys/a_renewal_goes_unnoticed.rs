@@ -1,0 +1,138 @@
+//! A certificate is renewed while visitors come: none of them notices, and the new one is on the wire
+//! without a restart. Then the first authority is away, and the next one certifies.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use crds::{Domain, domain::Certificate};
+use journeys::{App, Organization, PAGE, Site, Story, Visitors, within};
+use kube::{
+    ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+};
+use lab::Lab;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_goes_unnoticed_and_another_authority_steps_in() -> Result<()> {
+    // Others are certified by the authority that is frozen here.
+    let story = Story::begin_alone("renewal").await?;
+    let app = App::define(&story, |_| {}).await?;
+    let organization = story.organization().await?;
+    let hostname = format!("www.{}.test", organization.name);
+    organization
+        .order(
+            "site",
+            json!({"app": app.name, "version": "1", "domains": [hostname]}),
+        )
+        .await?;
+    let instance = organization.ready("site").await?;
+    let target = instance.status.and_then(|status| status.host);
+    story.set_record(&hostname, "CNAME", &target.context("no default host")?)?;
+    let first = organization.domain(&hostname, "Served").await?.certificate;
+    let first = first.context("no certificate")?;
+
+    let visitors = Visitors::come(Site::of_domain(&story.lab, &hostname)?, PAGE);
+    make_due(&organization).await?;
+    let second = another(&organization, &hostname, &first).await?;
+    ensure!(second.authority.as_deref() == Some("pebble"), "{second:?}");
+    // New connections are made with the new certificate for a while.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    visitors.leave().await?;
+
+    // Revoked on request, it is replaced at once.
+    let wish = format!("superseded/{}", second.serial);
+    annotate(&organization, crds::labels::REVOKE, &wish).await?;
+    let third = another(&organization, &hostname, &second).await?;
+    let revoked = organization.domain(&hostname, "Served").await?.revoked;
+    ensure!(
+        revoked.is_some_and(|revoked| revoked.serial == second.serial),
+        "it is not revoked"
+    );
+
+    let _frozen = Frozen::new(&story.lab, "pebble.json")?;
+    make_due(&organization).await?;
+    let fourth = another(&organization, &hostname, &third).await?;
+    ensure!(
+        fourth.authority.as_deref() == Some("pebble-bound"),
+        "{fourth:?}"
+    );
+    organization.end().await
+}
+
+/// Says that the certificate is to be renewed now.
+async fn make_due(organization: &Organization) -> Result<()> {
+    let domains = organization.objects::<Domain>();
+    let all = domains.list(&ListParams::default()).await?;
+    let domain = all.iter().next().context("there is no Domain")?;
+    let due = json!({"status": {"certificate": {"renewAt": "2026-01-01T00:00:00Z"}}});
+    let params = PatchParams::default();
+    domains
+        .patch_status(&domain.name_any(), &params, &Patch::Merge(due))
+        .await?;
+    let now = format!("{:08x}", rand::random::<u32>());
+    annotate(organization, crds::labels::LOOK_NOW, &now).await
+}
+
+async fn annotate(organization: &Organization, key: &str, value: &str) -> Result<()> {
+    let domains = organization.objects::<Domain>();
+    let all = domains.list(&ListParams::default()).await?;
+    let domain = all.iter().next().context("there is no Domain")?;
+    let patch = json!({"metadata": {"annotations": {key: value}}});
+    domains
+        .patch(
+            &domain.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await?;
+    Ok(())
+}
+
+/// Waits for another certificate than this one, served by every gateway.
+async fn another(
+    organization: &Organization,
+    hostname: &str,
+    before: &Certificate,
+) -> Result<Certificate> {
+    within(90, "another certificate is served", || async {
+        let status = organization.domain(hostname, "Served").await?;
+        let certificate = status.certificate.context("no certificate")?;
+        ensure!(certificate.serial != before.serial, "it is the same");
+        let served = crds::condition::find(&status.conditions, "Served");
+        ensure!(served.is_some_and(|it| it.status == "True"), "{served:?}");
+        Ok(certificate)
+    })
+    .await
+}
+
+/// A program of the lab that does nothing until this is dropped.
+struct Frozen(String);
+
+impl Frozen {
+    /// The one whose command line names this file of the lab's.
+    fn new(lab: &Lab, file: &str) -> Result<Self> {
+        let file = lab.state().path(file).display().to_string();
+        let processes = fs::read_dir("/proc")?.flatten();
+        let mut ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+        let process = ids.find(|id| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0)
+                .any(|word| word == file.as_bytes())
+        });
+        let frozen = Self(process.with_context(|| format!("nothing runs with {file}"))?);
+        ensure!(frozen.signal("STOP")?, "it cannot be frozen");
+        Ok(frozen)
+    }
+
+    fn signal(&self, signal: &str) -> Result<bool> {
+        let kill = format!("kill -{signal} {}", self.0);
+        Ok(Command::new("sh").args(["-c", &kill]).status()?.success())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = self.signal("CONT");
+    }
+}
