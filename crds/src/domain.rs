@@ -135,6 +135,23 @@ impl DomainSpec {
             hsts_seconds: None,
         }
     }
+
+    /// Whether the authority reads a TXT record.
+    #[must_use]
+    pub fn is_dns01(&self) -> bool {
+        self.challenge == Some(Challenge::Dns01)
+    }
+}
+
+/// Where authorities ask a gateway for the answer to a challenge (RFC 8555 §8.3).
+pub const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
+/// Tokens of the operator's own questions there begin with this.
+pub const PREFLIGHT: &str = "tutti-";
+
+/// What every gateway of a platform answers to a question of the operator's own.
+#[must_use]
+pub fn preflight_answer(token: &str, zone: &str) -> String {
+    format!("{token}.{zone}")
 }
 
 /// How an authority is shown that a hostname is ours to answer for (RFC 8555 §8).

@@ -118,6 +118,20 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
     })
 }
 
+/// Some words about an error, with those of its causes that they leave out, in one line.
+#[must_use]
+pub fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

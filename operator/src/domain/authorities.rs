@@ -20,6 +20,7 @@ use plan::domain::{
     certificate::Place,
     limits::{Budget, Limits, Request},
 };
+use service::telemetry::with_causes;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
@@ -481,7 +482,7 @@ fn time(at: Timestamp) -> String {
 
 /// An error with its causes, which the client's own words leave out.
 fn words(error: &Error) -> String {
-    let mut text = match error {
+    let text = match error {
         Error::Api(problem) => problem
             .detail
             .clone()
@@ -492,15 +493,7 @@ fn words(error: &Error) -> String {
         Error::Timeout(_) => "no answer in time".to_owned(),
         other => other.to_string(),
     };
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
+    with_causes(text, error)
 }
 
 #[cfg(test)]

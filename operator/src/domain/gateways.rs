@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use crds::domain::{CHALLENGE_PATH, preflight_answer};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, header};
 use hyper_util::rt::TokioIo;
@@ -25,8 +26,6 @@ use tokio_rustls::TlsConnector;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer to a challenge has about a hundred bytes.
 const LONGEST_BODY: usize = 4096;
-/// Where authorities ask (RFC 8555 §8.3).
-pub const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
 
 /// The gateway's replicas.
 #[derive(Clone)]
@@ -181,12 +180,6 @@ pub async fn reach(hostname: &str, addresses: &[IpAddr], zone: &str, token: &str
         server: given.server,
         headers: given.telling,
     }
-}
-
-/// What a gateway of the platform answers to a question of our own.
-#[must_use]
-pub fn preflight_answer(token: &str, zone: &str) -> String {
-    format!("{token}.{zone}")
 }
 
 /// Authorities follow to ports 80 and 443 only.

@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use crds::{
     Domain, DomainSpec, condition,
-    domain::{Challenge, DomainStatus},
+    domain::{DomainStatus, PREFLIGHT},
     labels,
 };
 use jiff::Timestamp;
@@ -169,6 +169,15 @@ impl Domains {
     }
 }
 
+/// What a look has brought.
+struct Seen {
+    look: Look,
+    /// The DNS proves that the hostname is the organization's.
+    is_proven: bool,
+    /// What became of our own request; `None` when none was made.
+    reach: Option<Reach>,
+}
+
 fn registered(spec: &DomainSpec) -> String {
     name::registrable(&spec.hostname)
         .unwrap_or(&spec.hostname)
@@ -261,7 +270,7 @@ impl Domains {
         } else {
             None
         };
-        let holder = self.claim(domain, target.as_deref(), &organization, seen.as_ref(), now);
+        let holder = self.claim(domain, seen.as_ref(), now);
         if holder == Holder::This {
             let forgotten = self.holders.forget(&domain.spec.hostname).await;
             forgotten.map_err(|source| observe("the note that keeps the hostname", source))?;
@@ -276,8 +285,8 @@ impl Domains {
             organization_uid: &organization,
             zone: &self.zone,
             holder,
-            look: seen.as_ref().map(|(look, _)| look),
-            reach: seen.as_ref().and_then(|(_, reach)| reach.as_ref()),
+            look: seen.as_ref().map(|seen| &seen.look),
+            reach: seen.as_ref().and_then(|seen| seen.reach.as_ref()),
             is_platforms: self.is_platforms(domain),
             delegation: place.as_ref().and_then(|place| {
                 let delegated = place.delegated.as_deref()?;
@@ -326,7 +335,7 @@ impl Domains {
 
     /// Where a record answers the challenge of a Domain.
     fn place(&self, domain: &Domain) -> Option<records::Place> {
-        let is_dns01 = domain.spec.challenge == Some(Challenge::Dns01);
+        let is_dns01 = domain.spec.is_dns01();
         is_dns01.then(|| self.challenges.place(&domain.spec.hostname))?
     }
 
@@ -348,7 +357,7 @@ impl Domains {
         domain: &Domain,
         target: Option<&str>,
         organization: &str,
-    ) -> Option<(Look, Option<Reach>)> {
+    ) -> Option<Seen> {
         let target = target?;
         let hostname = domain.spec.hostname.as_str();
         let is_platforms = self.is_platforms(domain);
@@ -367,9 +376,6 @@ impl Domains {
         let (mut look, delegation) =
             futures_util::join!(self.dns.look(wish), self.dns.delegation(delegated));
         look.delegation = delegation;
-        if is_platforms || domain.spec.challenge == Some(Challenge::Dns01) {
-            return Some((look, None));
-        }
         let proof = proof_value(organization, hostname);
         let question = Question {
             hostname,
@@ -377,44 +383,29 @@ impl Domains {
             target,
             proof: &proof,
         };
-        let is_proven =
-            verify::ownership(&question, &look).finding.state == plan::health::State::Well;
-        if !is_proven {
-            return Some((look, None));
+        let mut seen = Seen {
+            is_proven: verify::ownership(&question, &look).finding.state
+                == plan::health::State::Well,
+            look,
+            reach: None,
+        };
+        if is_platforms || domain.spec.is_dns01() || !seen.is_proven {
+            return Some(seen);
         }
-        let token = format!("tutti-{:032x}", rand::rng().random::<u128>());
+        let token = format!("{PREFLIGHT}{:032x}", rand::rng().random::<u128>());
         let addresses = self.dns.addresses(&asked).await;
         let reach = gateways::reach(&asked, &addresses, &self.zone, &token).await;
-        Some((look, Some(reach)))
+        seen.reach = Some(reach);
+        Some(seen)
     }
 
     /// Who holds the hostname. Another's name that nobody has proven is taken over by a proof.
-    fn claim(
-        &self,
-        domain: &Domain,
-        target: Option<&str>,
-        organization: &str,
-        seen: Option<&(Look, Option<Reach>)>,
-        now: Timestamp,
-    ) -> Holder {
+    fn claim(&self, domain: &Domain, seen: Option<&Seen>, now: Timestamp) -> Holder {
         if self.is_platforms(domain) {
             return Holder::This;
         }
         let holder = self.holders.holder(domain, false, now);
-        let (Some((look, _)), Some(target)) = (seen, target) else {
-            return holder;
-        };
-        if holder == Holder::This {
-            return holder;
-        }
-        let hostname = domain.spec.hostname.as_str();
-        let question = Question {
-            hostname,
-            asked: &report::asked(hostname),
-            target,
-            proof: &proof_value(organization, hostname),
-        };
-        if verify::ownership(&question, look).finding.state != plan::health::State::Well {
+        if holder == Holder::This || !seen.is_some_and(|seen| seen.is_proven) {
             return holder;
         }
         let holder = self.holders.holder(domain, true, now);

@@ -50,10 +50,6 @@ enum Halt {
     Cluster(String),
 }
 
-fn is_dns01(domain: &Domain) -> bool {
-    domain.spec.challenge == Some(Challenge::Dns01)
-}
-
 fn kind_of(domain: &Domain) -> ChallengeType {
     match domain.spec.challenge.unwrap_or_default() {
         Challenge::Http01 => ChallengeType::Http01,
@@ -159,7 +155,7 @@ impl Domains {
                 again: None,
             });
         }
-        if is_dns01(domain) && self.challenges.place(hostname).is_none() {
+        if domain.spec.is_dns01() && self.challenges.place(hostname).is_none() {
             return Ok(Step {
                 certified: Finding::stuck(
                     "NoDnsProvider",
@@ -438,7 +434,7 @@ impl Domains {
             .heard(&domain.spec.hostname, order, challenge, now)
             .await?
         {
-            Some(challenge) if is_dns01(domain) => {
+            Some(challenge) if domain.spec.is_dns01() => {
                 let Some(place) = self.challenges.place(&domain.spec.hostname) else {
                     return Ok(None);
                 };

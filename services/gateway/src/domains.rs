@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use crds::{
     Domain,
     condition::{self, ROUTED},
-    domain::ChallengeAnswer,
+    domain::{CHALLENGE_PATH, ChallengeAnswer, PREFLIGHT, preflight_answer},
 };
 use futures_util::StreamExt;
 use kube::{
@@ -21,11 +21,6 @@ use crate::{
     watch::{Pauses, follow},
 };
 
-/// Where authorities ask.
-pub const CHALLENGES: &str = "/.well-known/acme-challenge/";
-/// The operator's own questions begin with this; authorities' tokens are base64url of 128 bits or
-/// more, and what begins like this among them is still found first.
-const PREFLIGHT: &str = "tutti-";
 /// Longest token that is answered.
 const LONGEST: usize = 256;
 /// The operator's reason for a hostname that was let in, and is not any more.
@@ -87,14 +82,15 @@ impl Domains {
     /// The answer for a path of a host; `None` when it is nobody's question.
     #[must_use]
     pub fn answer(&self, host: &str, path: &str, zone: &str) -> Option<String> {
-        let token = path.strip_prefix(CHALLENGES)?;
+        let token = path.strip_prefix(CHALLENGE_PATH)?;
         let known = self.0.get(host).and_then(|told| told.answer.as_ref());
         if let Some(known) = known.filter(|known| known.token == token) {
             return Some(known.key_authorization.clone());
         }
         let is_plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        // An authority's token that begins like this was found before.
         (token.starts_with(PREFLIGHT) && token.len() <= LONGEST && token.bytes().all(is_plain))
-            .then(|| format!("{token}.{zone}"))
+            .then(|| preflight_answer(token, zone))
     }
 
     /// Why a host is not let in; `None` when it is not known at all.
@@ -174,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_operators_question_is_answered_for_every_hostname_and_echoes_nothing_else() {
-        let asks = |token: &str| answer("any.test", &format!("{CHALLENGES}{token}"));
+        let asks = |token: &str| answer("any.test", &format!("{CHALLENGE_PATH}{token}"));
         assert_eq!(
             asks("tutti-0a1b").as_deref(),
             Some("tutti-0a1b.apps.example")

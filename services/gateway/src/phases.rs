@@ -16,7 +16,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use crds::route::Access;
+use crds::{domain::CHALLENGE_PATH, route::Access};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{
@@ -31,7 +31,7 @@ use crate::{
     access_log::{Exchange, Upload},
     body::{Answer, RequestBody},
     connection::Connection,
-    domains::{self, Closed},
+    domains::Closed,
     errors::Refusal,
     forward::Patience,
     gateway::{Gateway, Route},
@@ -181,8 +181,7 @@ fn gives_length_too<B>(connection: &Connection, request: &Request<B>) -> bool {
 /// Also before a hostname has a Route, and without TLS: there is no certificate yet.
 fn answer_challenge<B>(gateway: &Gateway, request: &Request<B>, host: &str) -> Result<(), End> {
     let path = request.uri().path();
-    if !path.starts_with(domains::CHALLENGES)
-        || !matches!(*request.method(), Method::GET | Method::HEAD)
+    if !path.starts_with(CHALLENGE_PATH) || !matches!(*request.method(), Method::GET | Method::HEAD)
     {
         return Ok(());
     }

@@ -19,6 +19,7 @@ use kube::{
     },
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use service::telemetry::with_causes;
 
 /// Between two reports at least. A change is served within 50 ms, of which this is the wait.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -112,7 +113,7 @@ pub async fn follow<K, V>(
                 health.connected.set(0);
                 last_error = Instant::now();
                 if !std::mem::replace(&mut is_away, true) {
-                    tracing::warn!(kind, error = %chain(&error), "watch broken; the last known objects stay served");
+                    tracing::warn!(kind, error = %with_causes(error.to_string(), &error), "watch broken; the last known objects stay served");
                 }
             }
             Some(Ok(event)) => {
@@ -157,20 +158,6 @@ fn key<K: Resource>(object: &K) -> Key {
         object.meta().namespace.clone().unwrap_or_default(),
         object.name_any(),
     )
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

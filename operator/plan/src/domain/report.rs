@@ -44,7 +44,7 @@ pub fn checks(domain: &Domain, is_delegated: bool) -> Vec<&'static str> {
     let mut checks = vec![NAME_VALID, HOSTNAME_HELD, OWNERSHIP_PROVEN];
     if domain.spec.certificate_secret.is_some() {
         checks.push(POINTS_HERE);
-    } else if is_dns01(domain) {
+    } else if domain.spec.is_dns01() {
         checks.push(AUTHORITY_ALLOWED);
         if is_delegated {
             checks.push(DELEGATED);
@@ -61,12 +61,8 @@ pub fn checks(domain: &Domain, is_delegated: bool) -> Vec<&'static str> {
 #[must_use]
 pub fn before_order(domain: &Domain, is_delegated: bool) -> Vec<&'static str> {
     let mut checks = checks(domain, is_delegated);
-    checks.retain(|check| !is_dns01(domain) || *check != POINTS_HERE);
+    checks.retain(|check| !domain.spec.is_dns01() || *check != POINTS_HERE);
     checks
-}
-
-fn is_dns01(domain: &Domain) -> bool {
-    domain.spec.challenge == Some(crds::domain::Challenge::Dns01)
 }
 
 /// Who has the hostname.
@@ -318,7 +314,7 @@ fn verdicts(
     if facts.is_platforms {
         return platforms(domain, facts, before);
     }
-    let may_be_wildcard = is_dns01(domain) || domain.spec.certificate_secret.is_some();
+    let may_be_wildcard = domain.spec.is_dns01() || domain.spec.certificate_secret.is_some();
     let valid = name::judge(hostname, facts.zone, may_be_wildcard);
     let is_valid = valid.state == State::Well;
     verdicts.push((NAME_VALID, plain(valid)));
