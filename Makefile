@@ -51,25 +51,28 @@ status: lab ## What runs, where, and how much memory it takes
 env: lab ## Shell lines for the lab's kubectl and helm: eval "$(make -s env)"
 	@$(LAB) env
 
-logs: lab ## Logs of the operator, or of OF=gateway, OF=<app instance>
+logs: lab ## Logs of the operator, or of OF=gateway, OF=idm, OF=<app instance>
 	@$(LAB) logs $(and $(CONTEXT),--context $(CONTEXT)) $(OF)
 
 images: lab binaries ## Build and push all images: operator, gateway, databases, apps
 	$(LAB) images $(CLUSTER)
 
 ##@ Change it
-# Every test program is named once: what needs nothing first, then what makes its own API server, then
-# the stories on the lab. Tests that wait more than they work run beside each other; faults and stories
-# together would keep two cores so busy that what has to happen within seconds does not.
+# Every test program is named once: what needs nothing first, then what makes its own server, then
+# the stories on the lab, at last those that want it for themselves. Tests that wait more than they work
+# run beside each other; faults and stories together would keep two cores so busy that what has to happen
+# within seconds does not.
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
-	cargo test --lib --bins --test plan --test schema --test gateway
+	cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl
 	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	RUST_TEST_THREADS=6 cargo test --no-fail-fast --test api_server --test faults
-	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=3 cargo test --no-fail-fast --test journeys --test 'zz*'
+	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test faults
+	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast --test journeys --test z_alone --test 'zz*'
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
+	TUTTI_LONG=1 cargo test --test plan -- domain::worlds
+	TUTTI_LONG=1 cargo test --test tokens -- mutations
 	TUTTI_LONG=1 cargo test --package faults --no-fail-fast -- --include-ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts
@@ -80,17 +83,17 @@ lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, ge
 fmt: tools ## Format the code
 	cargo fmt --all
 
-bench: lab ## Measure, as docs/benchmarks.md says; ONLY=provision|site|crowd|restart|traffic for one; site needs the lab
-	cargo build --release --package operator --package gateway --package bench
+bench: lab ## Measure, as docs/benchmarks.md says; ONLY=provision|site|crowd|certificates|changes|restart|traffic for one; site needs the lab
+	cargo build --release --package operator --package gateway --package idm --package bench
 	$(TARGET)/release/bench $(ONLY)
 
 generate: OUT ?= .
 generate: tools $(HELM) ## Write generated files anew: CRDs, the operator's roles, rendered charts
 	rm -f $(OUT)/crds/yaml/* $(OUT)/charts/tutti-crds/files/* $(OUT)/charts/rendered/*
-	cargo run --quiet --package crds --bin crdgen $(OUT)/crds/yaml > /dev/null
+	cargo run --quiet --bin crdgen $(OUT)/crds/yaml > /dev/null
 	cp $(OUT)/crds/yaml/*.yaml $(OUT)/charts/tutti-crds/files
-	cargo run --quiet --package operator -- rbac cluster > $(OUT)/charts/tutti/files/operator-cluster-role.yaml
-	cargo run --quiet --package operator -- rbac namespace > $(OUT)/charts/tutti/files/operator-role.yaml
+	cargo run --quiet --bin operator -- rbac cluster > $(OUT)/charts/tutti/files/operator-cluster-role.yaml
+	cargo run --quiet --bin operator -- rbac namespace > $(OUT)/charts/tutti/files/operator-role.yaml
 	$(RENDER) tutti-crds $(OUT)/charts/tutti-crds > $(OUT)/charts/rendered/tutti-crds.yaml
 	$(RENDER) tutti $(OUT)/charts/tutti --values $(OUT)/charts/tutti/ci/default-values.yaml > $(OUT)/charts/rendered/tutti.yaml
 
@@ -98,15 +101,17 @@ generate: tools $(HELM) ## Write generated files anew: CRDs, the operator's role
 tools:
 	@scripts/tools
 
-# The first time it takes minutes and shows them.
+# The first time it takes minutes and shows them. By the binary's name and not by its package's: so the
+# dependencies have the features that the tests have, and are built once.
 lab: tools
-	@cargo build --package lab $(if $(wildcard $(LAB)),--quiet)
+	@cargo build --bin lab $(if $(wildcard $(LAB)),--quiet)
 
 # Each image is built from a folder of its own that holds its binary and its Dockerfile.
 binaries: tools
-	cargo build --release --package operator --package gateway
+	cargo build --release --package operator --package gateway --package idm
 	@install -D --target-directory $(TARGET)/image/operator $(TARGET)/release/operator operator/Dockerfile
 	@install -D --target-directory $(TARGET)/image/gateway $(TARGET)/release/gateway services/gateway/Dockerfile
+	@install -D --target-directory $(TARGET)/image/idm $(TARGET)/release/idm services/idm/Dockerfile
 
 # Everything is generated a second time, into a copy.
 lint-generated: tools $(HELM)

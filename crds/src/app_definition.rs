@@ -179,7 +179,7 @@ pub struct Port {
     /// The port inside the pod. Below 1024 needs the exception `BindLowPorts`.
     #[schemars(range(min = 1, max = 65535))]
     pub number: i32,
-    /// What is spoken there.
+    /// What is spoken there: `http` is HTTP/1.1, WebSocket included; `h2c` is HTTP/2 without TLS.
     #[serde(default)]
     pub protocol: Protocol,
 }
@@ -240,8 +240,8 @@ pub struct Volume {
         regex(pattern = "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
     )]
     pub size: String,
-    /// Whether pods on several nodes may write to it at once. Cannot be changed: a volume that is
-    /// there keeps its own.
+    /// Whether pods on several nodes may write to it at once (`ReadWriteMany`; the storage class must
+    /// be able to). Cannot be changed: a volume that is there keeps its own.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("volumes: access cannot be changed, volumes that are there keep theirs; add another volume"))]
     pub access: Access,
@@ -263,14 +263,17 @@ pub enum Access {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.engine == 'none' || has(self.version)").message("database.version: say which version of the engine the app wants"),
     validation = Rule::new("self.engine != 'postgresql' || !has(self.version) || !has(oldSelf.version) || self.version.split('.')[0] == oldSelf.version.split('.')[0]")
-        .message("database.version: the data of one major version of PostgreSQL cannot be read by another; make another AppDefinition"))]
+        .message("database.version: the data of one major version of PostgreSQL cannot be read by another; make another AppDefinition"),
+    validation = Rule::new("self.engine != 'mariadb' || !has(self.version) || !has(oldSelf.version) || !self.version.matches('^[0-9]{1,4}[.][0-9]{1,4}([.].*)?$') || !oldSelf.version.matches('^[0-9]{1,4}[.][0-9]{1,4}([.].*)?$') || int(self.version.split('.')[0]) > int(oldSelf.version.split('.')[0]) || (int(self.version.split('.')[0]) == int(oldSelf.version.split('.')[0]) && int(self.version.split('.')[1]) >= int(oldSelf.version.split('.')[1]))")
+        .message("database.version: an older MariaDB does not read the data of a newer one; make another AppDefinition"))]
 pub struct Database {
-    /// Which engine. Cannot be changed: instances have data in it.
+    /// Which engine; `none` when the app needs no database. Cannot be changed: instances have data in
+    /// it.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("database.engine: cannot be changed, instances have data in it; make another AppDefinition"))]
     pub engine: Engine,
-    /// Which version of it, such as `11.8`. The major version of PostgreSQL cannot be changed:
-    /// another one does not read its data.
+    /// Which version of it, such as `11.8`. The major version of PostgreSQL cannot be changed, and
+    /// MariaDB's cannot be lowered: the other one does not read its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 20),
@@ -453,7 +456,9 @@ pub struct Security {
         inner(length(min = 2, max = 256), regex(pattern = "^/[^:]+$"))
     )]
     pub writable_paths: Vec<String>,
-    /// What the app cannot live without.
+    /// What the app cannot live without. `RootUser`: it runs as root, only in organizations whose
+    /// `podSecurity` is `baseline`. `WritableRootFilesystem`: its root file system is writable.
+    /// `BindLowPorts`: it listens on a port below 1024 (capability `NET_BIND_SERVICE`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     pub exceptions: Vec<SecurityException>,
@@ -474,7 +479,7 @@ pub enum SecurityException {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
-    /// Public addresses, or nothing.
+    /// `Internet`: public addresses; private ranges and the cluster stay closed. `None`: nowhere.
     #[serde(default)]
     pub egress: Egress,
 }
@@ -501,6 +506,10 @@ pub struct HttpLimits {
     #[serde(default = "default_response_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub response_seconds: u32,
+    /// How long an answer or a WebSocket may go without a byte in either direction, in seconds.
+    #[serde(default = "default_idle_seconds")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub idle_seconds: u32,
 }
 
 impl Default for HttpLimits {
@@ -508,6 +517,7 @@ impl Default for HttpLimits {
         Self {
             body_limit: default_body_limit(),
             response_seconds: default_response_seconds(),
+            idle_seconds: default_idle_seconds(),
         }
     }
 }
@@ -518,6 +528,10 @@ fn default_body_limit() -> String {
 
 fn default_response_seconds() -> u32 {
     120
+}
+
+fn default_idle_seconds() -> u32 {
+    300
 }
 
 /// Something that is run in the version's image, with the app's environment.
@@ -534,7 +548,9 @@ pub struct Job {
     #[x_kube(validation = Rule::new("self != 'to' && !self.startsWith('to-')")
         .message("jobs: 'to' and names that begin with 'to-' are those of upgrades to a version; choose another"))]
     pub name: String,
-    /// When it runs.
+    /// When it runs. `install`: once, before the app starts for the first time; it must do no harm when
+    /// run again. `upgrade`: once for each change of version, before the new version's pods start.
+    /// `periodic`: on a schedule.
     pub when: When,
     /// For periodic ones: a cron schedule in UTC, such as `*/5 * * * *`. Where it leaves open when
     /// exactly (`*/5`, `@daily`), each instance has a time of its own.
@@ -601,7 +617,7 @@ pub struct Admin {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.protocol == 'none' || has(self.loginPath)").message("sso.loginPath: say where a sign-in begins"))]
 pub struct Sso {
-    /// Which protocol it speaks.
+    /// Which protocol it speaks; with `none` the app signs people in by itself.
     #[serde(default)]
     pub protocol: SsoProtocol,
     /// The path at which a sign-in begins.

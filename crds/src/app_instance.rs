@@ -7,9 +7,12 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// In a rule: a wish for a larger volume could not be granted. It may be taken back, down to what
+/// In a rule: what was wished of volumes may not have been granted. It may be taken back, down to what
 /// there is, which the operator sees to.
-const CANNOT_GROW: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.reason == 'StorageCannotGrow'))";
+const NOT_GRANTED: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.reason in ['StorageCannotGrow', 'StorageCannotShrink', 'UnknownVolume', 'QuotaExceeded']))";
+
+/// In a rule: a full hostname, without a wildcard.
+const DOMAIN: &str = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";
 
 /// One running app of one organization: its own database, storage, network, secrets and address.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -41,9 +44,7 @@ const CANNOT_GROW: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions
         .message("metadata.name: lower-case letters, digits and dashes, beginning with a letter: host names are made from it"),
     validation = Rule::new("self.metadata.name.size() <= 40")
         .message("metadata.name: at most 40 characters, so that the names of the objects made from it stay within 63"),
-    validation = Rule::new(format!("!has(oldSelf.spec.storage) || {CANNOT_GROW} || (has(self.spec.storage) && oldSelf.spec.storage.all(name, name in self.spec.storage))"))
-        .message("spec.storage: a size that was asked for cannot be taken back; volumes only grow"),
-    validation = Rule::new(format!("!has(oldSelf.spec.storage) || !has(self.spec.storage) || {CANNOT_GROW} || self.spec.storage.all(name, !(name in oldSelf.spec.storage) || !isQuantity(self.spec.storage[name]) || !isQuantity(oldSelf.spec.storage[name]) || quantity(self.spec.storage[name]).compareTo(quantity(oldSelf.spec.storage[name])) >= 0)"))
+    validation = Rule::new(format!("!has(oldSelf.spec.storage) || !has(self.spec.storage) || {NOT_GRANTED} || self.spec.storage.all(name, !(name in oldSelf.spec.storage) || !isQuantity(self.spec.storage[name]) || !isQuantity(oldSelf.spec.storage[name]) || quantity(self.spec.storage[name]).compareTo(quantity(oldSelf.spec.storage[name])) >= 0)"))
         .message("spec.storage: volumes only grow; give a size that is not smaller than the present one"),
     validation = Rule::new("!self.metadata.name.endsWith('-database')")
         .message("metadata.name: the database of an instance 'shop' is called 'shop-database'; choose a name that does not end so"),
@@ -74,12 +75,12 @@ pub struct AppInstanceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set,
-        validation = Rule::new(r"self.all(name, name.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$'))")
-            .message("domains: each is a full hostname in lower case, such as 'www.acme.example': no https://, no port, no path, no asterisk, no dot at the end"))]
+        validation = Rule::new(format!("self.all(name, name.matches('{DOMAIN}'))"))
+            .message(::kube_core::cel::Message::Expression(format!("'domains: \\'' + self.filter(name, !name.matches('{DOMAIN}'))[0] + '\\' is not a full hostname in lower case, such as www.acme.example: no https://, no port, no path, no asterisk, no dot at the end'"))))]
     pub domains: Vec<String>,
 
     /// Sizes of its volumes by name, such as `{data: 10Gi, database: 5Gi}`, where they differ from
-    /// the definition's. They only grow.
+    /// the definition's. They only grow; a volume whose size is left out again stays as it is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "storage_schema")]
     #[x_kube(
@@ -103,7 +104,8 @@ pub struct AppInstanceSpec {
     #[serde(default)]
     pub paused: bool,
 
-    /// What becomes of volumes and secrets when it is deleted.
+    /// What becomes of volumes and secrets when it is deleted. `Retain`: they are kept, and a new
+    /// instance of the same name takes them up again. `Delete`: they are deleted, too.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }

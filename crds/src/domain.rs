@@ -90,10 +90,9 @@ pub struct DomainSpec {
     /// Visitors are led on to this hostname, with path and query: `www.acme.example` to
     /// `acme.example`, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])+[a-z]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])+[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("redirectTo: a full hostname in lower case is wanted, such as 'acme.example': no https://, no path, no asterisk, no dot at the end"))]
     pub redirect_to: Option<String>,
 
     /// How the certificate authority is shown that the hostname is ours to answer for; http-01
@@ -108,14 +107,14 @@ pub struct DomainSpec {
     /// A Secret of this namespace, of type kubernetes.io/tls, with a certificate of one's own; no
     /// authority is asked then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+        .message("certificateSecret: the name of a Secret of this namespace is wanted: lower case letters, digits, dots and dashes"))]
     pub certificate_secret: Option<String>,
 
     /// Browsers are told to use nothing but HTTPS for this hostname (RFC 6797), for as many
-    /// seconds. They cannot be told otherwise before that time is over: begin with an hour.
+    /// seconds. Until then they show nothing when the certificate is not right, and nobody can tell
+    /// them otherwise but this site by HTTPS (with 0): begin with an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 63_072_000))]
     pub hsts_seconds: Option<i64>,
@@ -210,6 +209,9 @@ pub struct DomainStatus {
     /// When the last look was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<Time>,
+    /// The authority that the last look was made for: what it may, another one may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at_for: Option<String>,
     /// When the next look is. The annotation `tutti.dev/look-now`, with any new value, asks for one
     /// at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

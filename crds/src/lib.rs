@@ -33,6 +33,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube_core::CustomResourceExt;
+use serde_json::Value;
 
 /// The API group of all our kinds.
 pub const GROUP: &str = "tutti.dev";
@@ -48,28 +49,69 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         Domain::crd(),
     ]
     .map(without_nullable)
+    .map(for_explain)
     .into()
 }
 
 /// Takes `nullable` off every field, so that the API server drops a `null` (or refuses it, in
 /// server-side apply). A `null` that is kept passes rules by: `has()` says that there is a value,
 /// and our types say that there is none.
-fn without_nullable(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    fn visit(schema: &mut JSONSchemaProps) {
-        schema.nullable = None;
+fn without_nullable(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for_each_schema(crd, |schema| schema.nullable = None)
+}
+
+/// Makes `kubectl explain` say what it leaves out, the default, and lets it break lines itself.
+fn for_explain(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for_each_schema(crd, |schema| {
+        let Some(description) = &mut schema.description else {
+            return;
+        };
+        *description = unwrapped(description);
+        match schema.default.as_ref().map(|default| &default.0) {
+            None | Some(Value::Object(_) | Value::Array(_) | Value::Null) => {}
+            Some(Value::String(text)) if text.is_empty() => {}
+            Some(Value::String(text)) => *description += &format!(" Default: {text}."),
+            Some(other) => *description += &format!(" Default: {other}."),
+        }
+    })
+}
+
+/// Lines of a paragraph become one; paragraphs, and the points of a list, stay apart.
+fn unwrapped(text: &str) -> String {
+    let mut unwrapped = String::new();
+    for line in text.lines() {
+        if line.is_empty() || line.starts_with("- ") {
+            unwrapped.push('\n');
+        } else if !unwrapped.is_empty() && !unwrapped.ends_with('\n') {
+            unwrapped.push(' ');
+        }
+        unwrapped += line;
+        if line.is_empty() {
+            unwrapped.push('\n');
+        }
+    }
+    unwrapped
+}
+
+fn for_each_schema(
+    mut crd: CustomResourceDefinition,
+    change: impl Fn(&mut JSONSchemaProps),
+) -> CustomResourceDefinition {
+    fn visit(schema: &mut JSONSchemaProps, change: &impl Fn(&mut JSONSchemaProps)) {
+        change(schema);
         let properties = schema.properties.iter_mut().flat_map(BTreeMap::values_mut);
-        properties.for_each(visit);
+        properties.for_each(|schema| visit(schema, change));
         if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-            visit(items);
+            visit(items, change);
         }
         if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-            visit(values);
+            visit(values, change);
         }
     }
     let schemas = crd.spec.versions.iter_mut();
     schemas
         .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
-        .for_each(visit);
+        .for_each(|schema| visit(schema, &change));
     crd
 }
 

@@ -42,12 +42,14 @@ pub struct OrganizationSpec {
     #[serde(default)]
     pub quota: Quota,
 
-    /// Which Pod Security Standard its pods must satisfy.
+    /// Which Pod Security Standard its pods must satisfy: `restricted`, or `baseline` for apps that
+    /// must run as root.
     #[serde(default)]
     pub pod_security: PodSecurity,
 
     /// What becomes of the namespace, with volumes and secrets that were kept in it, when the
-    /// organization is deleted. It is never deleted while instances remain.
+    /// organization is deleted: `Retain` keeps it, `Delete` deletes it. It is never deleted while
+    /// instances remain.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }

@@ -73,7 +73,8 @@ pub struct RouteSpec {
     /// Who answers.
     pub backend: Backend,
 
-    /// Who may pass.
+    /// Who may pass: `public` is everybody, `members` are those of the organization that are signed
+    /// in, `admins` are its admins.
     #[serde(default)]
     pub access: Access,
 
@@ -129,7 +130,7 @@ pub struct Backend {
     /// Port of the Service.
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
-    /// What is spoken there.
+    /// What is spoken there: `http` is HTTP/1.1, WebSocket included; `h2c` is HTTP/2 without TLS.
     #[serde(default)]
     pub protocol: Protocol,
 }

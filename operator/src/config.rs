@@ -22,6 +22,9 @@ pub struct Config {
     /// How domains are looked at and certified, a YAML file; docs/operations/domains.md
     #[arg(long, env = "TUTTI_DOMAINS_CONFIG")]
     pub domains_config: Option<PathBuf>,
+    /// Secrets of the platform's own services, made once where they are not there, a YAML file
+    #[arg(long, env = "TUTTI_PLATFORM_SECRETS")]
+    pub platform_secrets: Option<PathBuf>,
     /// How many objects are reconciled at once
     #[arg(long, env = "TUTTI_CONCURRENCY", default_value_t = 32)]
     pub concurrency: u16,

@@ -103,7 +103,8 @@ pub fn lasting(failure: &Failure) -> Refusal {
         .unwrap_or_default();
     // The client's words begin with the server's own; what follows repeats them as a structure.
     let cause = cause.split(" (Status {").next().unwrap_or_default();
-    let is_forbidden = cause.contains("is forbidden");
+    // Not what an admission policy forbids, whatever the operator's rights.
+    let is_forbidden = cause.contains("is forbidden: User ");
     let mend = if is_forbidden {
         "the operator lacks this right: upgrade the chart, whose roles belong to its version"
     } else {
@@ -119,6 +120,12 @@ pub fn lasting(failure: &Failure) -> Refusal {
         message: format!("{failure}: {cause}; {mend}"),
     }
 }
+
+/// After so many failures in a row, about five seconds, the object says so.
+pub const FAILURES_THAT_LAST: u32 = 3;
+
+/// The reason of an object of which a field differs that Kubernetes does not let be changed.
+pub const CANNOT_BE_CHANGED: &str = "CannotBeChanged";
 
 /// What the API server will go on refusing until somebody changes something: told on the object
 /// instead of being retried in haste. `None` for everything that time may fix.
@@ -148,6 +155,11 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         )
     } else if status.code == 409 && status.reason == "Conflict" && message.contains("conflict") {
         return Some(name_taken(part, kind, name, "is not this instance's"));
+    } else if status.code == 422 && message.contains("updates to statefulset spec") {
+        (
+            CANNOT_BE_CHANGED,
+            format!("{kind} {name} is made anew, because it cannot be changed: {message}"),
+        )
     } else if status.code == 422 {
         (
             "ObjectRefused",

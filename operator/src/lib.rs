@@ -13,6 +13,7 @@
 //! | who holds a hostname | `hostnames.rs`, `domain/holders.rs` |
 //! | proof and certificate of a customer's hostname | `domain/` |
 //! | what is known of the cluster | `cache/` |
+//! | secrets of the platform's own services | `platform_secrets.rs` |
 //! | events | `news.rs` |
 //! | what the operator may do | `rbac.rs` |
 
@@ -28,6 +29,8 @@ pub mod leader;
 pub mod metrics;
 pub mod news;
 pub mod organizations;
+pub mod platform_secrets;
+pub mod random;
 pub mod rbac;
 pub mod run;
 pub mod written;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use operator::{
     config::Config,
     domain::config::DomainsConfig,
+    platform_secrets,
     rbac::{self, Scope},
 };
 
@@ -48,7 +49,12 @@ fn execute(command: Command) -> anyhow::Result<()> {
     };
     if config.check_config {
         let domains = DomainsConfig::read(config.domains_config.as_deref())?;
-        println!("{:#?}\n{:#?}\n{domains:#?}", config.platform(), config);
+        let secrets = platform_secrets::read(config.platform_secrets.as_deref())?;
+        println!(
+            "{:#?}\n{:#?}\n{domains:#?}\n{secrets:#?}",
+            config.platform(),
+            config
+        );
         return Ok(());
     }
     // Two TLS providers in one process panic at the first handshake: this one is chosen before.

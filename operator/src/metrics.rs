@@ -71,6 +71,7 @@ pub struct Metrics {
     orders: Family<Ordered, Counter>,
     waiting: Family<Authority, Gauge>,
     left: Family<Authority, Gauge>,
+    failing: Family<Authority, Gauge>,
     expiry: Family<Hostname, Gauge>,
     renewal: Family<Hostname, Gauge>,
     total: Family<Reconciliation, Counter>,
@@ -90,6 +91,7 @@ impl Metrics {
             orders: Family::default(),
             waiting: Family::default(),
             left: Family::default(),
+            failing: Family::default(),
             expiry: Family::default(),
             renewal: Family::default(),
             total: Family::default(),
@@ -154,6 +156,11 @@ impl Metrics {
             metrics.left.clone(),
         );
         registry.register(
+            "tutti_acme_authority_failing",
+            "Whether an authority gave no answer when it was asked last",
+            metrics.failing.clone(),
+        );
+        registry.register(
             "tutti_domain_certificate_expiry_timestamp_seconds",
             "When a domain's certificate is over",
             metrics.expiry.clone(),
@@ -179,13 +186,30 @@ impl Metrics {
             .inc();
     }
 
-    /// How an authority's line stands, and what its limits leave.
-    pub fn set_line(&self, authority: &str, waiting: usize, left: Option<u32>) {
+    /// An authority that may be asked: its series begin.
+    pub fn expect_orders(&self, authority: &str) {
+        for result in [Outcome::success, Outcome::error] {
+            let authority = authority.to_owned();
+            let _begun = self.orders.get_or_create(&Ordered { authority, result });
+        }
+    }
+
+    /// How an authority's line stands, what its limits leave, and whether it gives no answer.
+    pub fn set_authority(
+        &self,
+        authority: &str,
+        waiting: usize,
+        left: Option<u32>,
+        is_failing: bool,
+    ) {
         let label = Authority {
             authority: authority.to_owned(),
         };
         let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
         self.waiting.get_or_create(&label).set(waiting);
+        self.failing
+            .get_or_create(&label)
+            .set(i64::from(is_failing));
         if let Some(left) = left {
             self.left.get_or_create(&label).set(i64::from(left));
         }
@@ -256,5 +280,39 @@ impl Metrics {
             name: controller.to_owned(),
         };
         self.depth.get_or_create(&queue).set(waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn alerts_are_about_metrics_that_there_are() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        metrics.expect_orders("ca");
+        metrics.set_authority("ca", 1, Some(2), true);
+        metrics.set_certificate("acme", "www.acme.example", Some((2, Some(1))));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for expected in [
+            r#"tutti_acme_orders_total{authority="ca",result="error"} 0"#,
+            r#"tutti_acme_authority_failing{authority="ca"} 1"#,
+            r#"tutti_acme_waiting{authority="ca"} 1"#,
+            r#"tutti_acme_orders_left{authority="ca"} 2"#,
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        let alerts = include_str!("../../charts/tutti/templates/operator/alerts.yaml");
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let names = alerts
+            .split(|c: char| !is_name(c))
+            .filter(|word| word.starts_with("tutti_"));
+        for name in names {
+            assert!(text.contains(&format!("\n{name}{{")), "{name} in {text}");
+        }
     }
 }

@@ -22,7 +22,7 @@ use kube::{
 use plan::{
     check::is_granted,
     digest,
-    health::{self, Finding, State},
+    health::{self, Finding, Refusal, State},
     organization::{self, DesiredOrganization},
 };
 use serde::Serialize;
@@ -31,7 +31,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::{
     backoff::Backoffs,
     cache::{Cache, InstanceKey, child::Applied, fence::FenceKind},
-    failure::Failure,
+    failure::{FAILURES_THAT_LAST, Failure, lasting},
     metrics::Metrics,
     news::News,
 };
@@ -138,13 +138,21 @@ async fn make_true(
     {
         write_finalizers(organization, operator, &[labels::ORGANIZATION_FINALIZER]).await?;
     }
-    let finding = enclose(operator, organization)
-        .await?
-        .unwrap_or_else(|| Finding {
-            state: State::Well,
-            reason: "Fenced",
-            message: format!("namespace {name} is there, with its quota and a closed network"),
-        });
+    let enclosed = enclose(operator, organization).await;
+    if let Err(failure) = &enclosed
+        && operator.backoff.count(&name) >= FAILURES_THAT_LAST
+    {
+        let Refusal {
+            reason, message, ..
+        } = lasting(failure);
+        let finding = Finding::stuck(reason, message);
+        write_status(organization, operator, &finding, instances.len()).await?;
+    }
+    let finding = enclosed?.unwrap_or_else(|| Finding {
+        state: State::Well,
+        reason: "Fenced",
+        message: format!("namespace {name} is there, with its quota and a closed network"),
+    });
     let is_taken = finding.state != State::Well;
     write_status(organization, operator, &finding, instances.len()).await?;
     Ok(if is_taken {

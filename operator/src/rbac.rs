@@ -97,13 +97,13 @@ const CLUSTER: &[Line] = &[
         &["create", "get", "list", "watch", "patch", "delete"],
         "generated secrets, watched, read and relabelled as metadata only, and deleted only with an \
          instance whose policy is Delete; certificates and their keys, which customers bring too, \
-         accounts with authorities",
+         accounts with authorities; those of the platform's own services",
     ),
     (
         "",
         &["pods"],
         &["list", "watch"],
-        "why an app does not answer",
+        "why an app does not answer; which gateways there are to ask",
     ),
     (
         "",

@@ -10,7 +10,8 @@ use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use crds::{AppDefinition, AppInstance, Domain, Organization, Route, condition, labels};
 use futures_util::{StreamExt as _, TryFuture, stream};
-use k8s_openapi::api::core::v1::ConfigMap;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
@@ -20,7 +21,11 @@ use kube::{
         watcher,
     },
 };
-use plan::{check::is_granted, context::DomainSeen, domain::report::HOSTNAME_HELD};
+use plan::{
+    check::is_granted,
+    context::DomainSeen,
+    domain::report::{HOSTNAME_HELD, SERVED},
+};
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness};
 use tokio::{
@@ -37,10 +42,12 @@ use crate::{
     },
     config::Config,
     definitions,
-    domain::{self, config::DomainsConfig, holders::KEPT_HOSTNAME},
+    domain::{
+        self, certificates, config::DomainsConfig, gateways::Gateways, holders::KEPT_HOSTNAME,
+    },
     hostnames, instance, leader,
     metrics::Metrics,
-    organizations,
+    organizations, platform_secrets,
 };
 
 /// Requests of one object that come within this time are one: a pass writes a dozen children,
@@ -67,9 +74,14 @@ pub struct Setting {
     pub is_unelected: bool,
     /// How long a call may go unanswered.
     pub call_patience: Duration,
+    /// What time it is for certificates and domains, which live for months.
+    pub clock: Clock,
     /// Ends it.
     pub stop: CancellationToken,
 }
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Runs until told to end.
 ///
@@ -104,6 +116,7 @@ pub async fn run(config: Config, log_filter: LogFilter) -> anyhow::Result<()> {
         readiness,
         is_unelected: false,
         call_patience: CALL_PATIENCE,
+        clock: Arc::new(Timestamp::now),
         stop,
     })
     .await?;
@@ -125,17 +138,17 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
         readiness,
         is_unelected,
         call_patience,
+        clock,
         stop,
     } = setting;
     let client = impatient(cluster.clone(), call_patience)?;
     let mut tasks: JoinSet<()> = JoinSet::new();
     // Watches are silent for minutes, and look after themselves.
     let watches = Client::try_from(cluster.clone())?;
-    let namespace = &config.leadership.namespace;
-    let (cache, queues) = start_watches(&watches, namespace, &readiness, &mut tasks);
+    let (cache, queues) = start_watches(&watches, &config, &readiness, &mut tasks);
     if is_unelected {
         wait_until_loaded(&readiness).await;
-        return lead(&client, &config, cache, queues, &metrics, stop).await;
+        return lead(&client, &config, cache, queues, &metrics, clock, stop).await;
     }
 
     let leader::Leadership {
@@ -151,7 +164,15 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
         tracing::info!(identity = config.leadership.identity, "leading");
         metrics.set_leading(true);
         // Told to end, it begins nothing any more, and returns when what is under way has ended.
-        let work = lead(&client, &config, cache, queues, &metrics, stop.clone());
+        let work = lead(
+            &client,
+            &config,
+            cache,
+            queues,
+            &metrics,
+            clock,
+            stop.clone(),
+        );
         tokio::select! {
             led = work => led,
             lost = is_leading.wait_for(|leading| !*leading) => {
@@ -198,11 +219,12 @@ struct Queues {
     touch_domain: UnboundedSender<ObjectRef<Domain>>,
     domains: UnboundedReceiver<ObjectRef<Domain>>,
     kept_hostnames: Store<ConfigMap>,
+    gateways: Store<Pod>,
 }
 
 fn start_watches(
     client: &Client,
-    namespace: &str,
+    config: &Config,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
 ) -> (Cache, Queues) {
@@ -356,7 +378,10 @@ fn start_watches(
         (&touch_instance, &touch_domain),
         tasks,
     );
+    watch_brought(client, &cache, readiness, &touch_domain, tasks);
+    let gateways = watch_gateways(client, config, &cache, readiness, &touch_domain, tasks);
     let (all, domain) = (cache.domains.clone(), touch_domain.clone());
+    let namespace = &config.leadership.namespace;
     let notes = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     watch::reflect_these(
         notes,
@@ -400,6 +425,7 @@ fn start_watches(
             touch_domain,
             domains,
             kept_hostnames,
+            gateways,
         },
     )
 }
@@ -461,6 +487,89 @@ fn watch_domains(
             let _ = domain.send(key);
         }
     });
+}
+
+/// Certificates that customers bring, in Secrets of `kubectl create secret tls`: a Domain that names one
+/// which is new looks at once.
+fn watch_brought(
+    client: &Client,
+    cache: &Cache,
+    readiness: &Readiness,
+    touch_domain: &UnboundedSender<ObjectRef<Domain>>,
+    tasks: &mut JoinSet<()>,
+) {
+    let (all, touch) = (cache.domains.clone(), touch_domain.clone());
+    // Not those that are made here.
+    let others = format!("{}!={}", labels::COMPONENT, certificates::COMPONENT);
+    let config = watcher::Config::default()
+        .fields("type=kubernetes.io/tls")
+        .labels(&others);
+    let name = "brought certificates";
+    watch::hear::<Secret>(client, config, name, readiness, tasks, move |news| {
+        let (News::There(secret) | News::Gone(secret)) = news else {
+            return;
+        };
+        for domain in all.state() {
+            if domain.metadata.namespace == secret.metadata.namespace
+                && domain.spec.certificate_secret == secret.metadata.name
+            {
+                let _ = touch.send(ObjectRef::from_obj(domain.as_ref()));
+            }
+        }
+    });
+}
+
+/// The gateway's pods. Domains that wait for one are told when the first is ready.
+fn watch_gateways(
+    client: &Client,
+    config: &Config,
+    cache: &Cache,
+    readiness: &Readiness,
+    touch_domain: &UnboundedSender<ObjectRef<Domain>>,
+    tasks: &mut JoinSet<()>,
+) -> Store<Pod> {
+    let (pods, writer) = store::<Pod>();
+    let plan::Platform {
+        gateway_namespace,
+        gateway_labels,
+        ..
+    } = config.platform();
+    let labels = gateway_labels.iter().map(|(key, it)| format!("{key}={it}"));
+    let labels: Vec<String> = labels.collect();
+    let these = watcher::Config::default().labels(&labels.join(","));
+    let api = Api::namespaced(client.clone(), &gateway_namespace);
+    let (all, touch) = (cache.domains.clone(), touch_domain.clone());
+    let gateways = Gateways::new(pods.clone());
+    let mut were_away = true;
+    watch::reflect_these(
+        api,
+        these,
+        writer,
+        "gateways",
+        readiness,
+        tasks,
+        move |_| {
+            let are_away = gateways.are_away();
+            let has_come = std::mem::replace(&mut were_away, are_away) && !are_away;
+            if !has_come {
+                return;
+            }
+            for domain in all.state() {
+                if waits_for_gateways(&domain) {
+                    let _ = touch.send(ObjectRef::from_obj(domain.as_ref()));
+                }
+            }
+        },
+    );
+    pods
+}
+
+/// Gateways have to give its answer to an authority, or to present its certificate.
+fn waits_for_gateways(domain: &Domain) -> bool {
+    domain.status.as_ref().is_some_and(|status| {
+        let is_served = condition::is_true(&status.conditions, SERVED);
+        status.order.is_some() || (status.certificate.is_some() && !is_served)
+    })
 }
 
 fn is_held(domain: &Domain) -> bool {
@@ -541,9 +650,11 @@ async fn lead(
     cache: Cache,
     queues: Queues,
     metrics: &Metrics,
+    clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let platform = config.platform();
+    let secrets = platform_secrets::read(config.platform_secrets.as_deref())?;
     let domains = Arc::new(domain::Domains::new(
         client.clone(),
         cache.clone(),
@@ -552,6 +663,8 @@ async fn lead(
             platform: &platform,
             namespace: &config.leadership.namespace,
             kept: queues.kept_hostnames,
+            gateways: queues.gateways,
+            clock,
         },
         queues.touch_domain,
         metrics.clone(),
@@ -575,6 +688,7 @@ async fn lead(
     let by_name = |name: String| (name, None);
     let concurrency = config.concurrency;
     tokio::join!(
+        platform_secrets::provide(client, &config.leadership.namespace, secrets, stop.clone()),
         control(
             cache.instances.clone(),
             instance::reconcile,

@@ -310,7 +310,7 @@ fn tilt_functions(builder: &mut GlobalsBuilder) {
             repository::object(kind, name)?;
         }
         if let Some(workload) = workload {
-            let deployment = repository::object("Deployment", workload)?;
+            let deployment = repository::workload(workload)?;
             let ports = repository::container(&deployment)["ports"].to_string();
             for port in typed("port_forwards", PORT_FORWARD, port_forwards)? {
                 let is_open = ports.contains(&format!("\"containerPort\":{port},"))

@@ -73,6 +73,11 @@ pub fn object(kind: &str, name: &str) -> Result<Value> {
         .with_context(|| format!("the charts have no {kind} {name}"))
 }
 
+/// The Deployment or StatefulSet of this name.
+pub fn workload(name: &str) -> Result<Value> {
+    object("Deployment", name).or_else(|error| object("StatefulSet", name).map_err(|_| error))
+}
+
 /// The one container of a Deployment.
 pub fn container(deployment: &Value) -> &Value {
     &deployment["spec"]["template"]["spec"]["containers"][0]

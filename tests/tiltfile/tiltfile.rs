@@ -12,9 +12,10 @@ fn tiltfile() -> String {
 }
 
 /// What `make -s env` exports for Tilt.
-const LAB: [(&str, &str); 2] = [
+const LAB: [(&str, &str); 3] = [
     ("TUTTI_REGISTRY", "localhost:5000/tutti"),
     ("TUTTI_HTTPS_PORT", "8443"),
+    ("TUTTI_VALUES", "charts/tutti/ci/default-values.yaml"),
 ];
 
 #[test]
@@ -57,13 +58,19 @@ fn on_another_cluster_tilt_finds_the_registry_by_itself() {
 }
 
 #[test]
-fn operator_and_gateway_are_built_updated_and_shown() {
+fn our_services_are_built_updated_and_shown() {
     let tilt = Tilt::with_environment(&LAB);
     evaluate(&tiltfile(), &tilt).unwrap();
     let seen = tilt.seen.borrow();
-    assert_eq!(seen.images, ["tutti/operator", "tutti/gateway"]);
-    assert_eq!(seen.live_updated, ["tutti/operator", "tutti/gateway"]);
-    assert_eq!(seen.workloads, ["operator", "gateway"]);
+    assert_eq!(
+        seen.images,
+        ["tutti/operator", "tutti/gateway", "tutti/idm"]
+    );
+    assert_eq!(
+        seen.live_updated,
+        ["tutti/operator", "tutti/gateway", "tutti/idm"]
+    );
+    assert_eq!(seen.workloads, ["operator", "gateway", "postgresql", "idm"]);
     assert_eq!(seen.charts, ["charts/tutti-crds", "charts/tutti"]);
 }
 

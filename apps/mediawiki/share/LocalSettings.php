@@ -8,7 +8,9 @@ if ( !defined( 'MEDIAWIKI' ) ) {
 require_once '/usr/share/app/environment.php';
 
 // The address. TLS ends at the gateway; MediaWiki honours its X-Forwarded-Proto by itself.
-$wgServer = rtrim( environment( 'MEDIAWIKI_URL' ), '/' );
+$wgServer = visitors_url( environment( 'MEDIAWIKI_URL' ) );
+// What is not for a visitor, such as a mail, names the usual one.
+$wgCanonicalServer = rtrim( environment( 'MEDIAWIKI_URL' ), '/' );
 $wgForceHTTPS = str_starts_with( $wgServer, 'https://' );
 $wgScriptPath = '';
 $wgArticlePath = '/wiki/$1';

@@ -6,11 +6,13 @@
 require '/usr/share/app/environment.php';
 
 $url     = environment( 'WORDPRESS_URL' );
+$port    = parse_url( $url, PHP_URL_PORT );
+$host    = parse_url( $url, PHP_URL_HOST ) . ( $port ? ":$port" : '' );
 $request = curl_init( 'http://' . environment( 'WORDPRESS_SERVICE' ) . '/wp-cron.php' );
 curl_setopt_array(
 	$request,
 	array(
-		CURLOPT_HTTPHEADER     => array( 'Host: ' . parse_url( $url, PHP_URL_HOST ), 'X-Forwarded-Proto: ' . parse_url( $url, PHP_URL_SCHEME ) ),
+		CURLOPT_HTTPHEADER     => array( "Host: $host", 'X-Forwarded-Proto: ' . parse_url( $url, PHP_URL_SCHEME ) ),
 		CURLOPT_CONNECTTIMEOUT => 10,
 		CURLOPT_TIMEOUT        => 220,
 		CURLOPT_RETURNTRANSFER => true,

@@ -19,6 +19,17 @@ function environment( string $name, ?string $default = null ): string {
 	exit( 1 );
 }
 
+/**
+ * The address that the visitor has typed: customers lead names of their own here. Only the gateway can connect, and it
+ * lets in nobody under a name that is not proven. Who comes by another way (probes, jobs) is given the usual one.
+ */
+function visitors_url( string $usual ): string {
+	$host   = $_SERVER['HTTP_HOST'] ?? '';
+	$scheme = $_SERVER['HTTP_X_FORWARDED_PROTO'] ?? '';
+	$is_one = 1 === preg_match( '/^[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?$/i', $host );
+	return $is_one && 'https' === $scheme ? 'https://' . strtolower( $host ) : rtrim( $usual, '/' );
+}
+
 /** A connection of its own, without WordPress. Throws mysqli_sql_exception. */
 function connect_database( int $seconds ): mysqli {
 	mysqli_report( MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT );

@@ -18,7 +18,7 @@ foreach ( array( 'AUTH', 'SECURE_AUTH', 'LOGGED_IN', 'NONCE' ) as $name ) {
 	define( $name . '_SALT', hash_hmac( 'sha256', $name . '_SALT', environment( 'WORDPRESS_SALT' ) ) );
 }
 
-define( 'WP_HOME', rtrim( environment( 'WORDPRESS_URL' ), '/' ) );
+define( 'WP_HOME', visitors_url( environment( 'WORDPRESS_URL' ) ) );
 define( 'WP_SITEURL', WP_HOME );
 define( 'FORCE_SSL_ADMIN', str_starts_with( WP_HOME, 'https://' ) );
 // TLS ends at the gateway, and nobody but the gateway can connect, so its word is enough.

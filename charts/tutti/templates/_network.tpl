@@ -1,4 +1,4 @@
-{{- /* Rules of the NetworkPolicies that operator and gateway share. */ -}}
+{{- /* Rules of the NetworkPolicies that our own services share. */ -}}
 
 {{- define "tutti.network.metrics" -}}
 {{- with .Values.networkPolicy.metricsFrom }}

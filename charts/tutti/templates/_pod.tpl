@@ -1,4 +1,4 @@
-{{- /* What the pods of operator and gateway have in common. */ -}}
+{{- /* What the pods of our own services have in common. */ -}}
 
 {{- /* Of the pod: whose rights it has and where it runs. */}}
 {{- define "tutti.pod" -}}
@@ -72,7 +72,7 @@ readinessProbe:
 resources: {{- toYaml $values.resources | nindent 2 }}
 {{- end }}
 
-{{- /* Of the environment: what both read. */}}
+{{- /* Of the environment: what all read. */}}
 {{- define "tutti.env" -}}
 {{- $root := index . 0 }}{{- $values := index $root.Values (index . 1) }}{{- $platform := $root.Values.platform -}}
 - { name: TUTTI_PLATFORM_ZONE, value: {{ include "tutti.zone" $root | quote }} }

@@ -14,9 +14,9 @@ use crds::{
 use kube_core::ResourceExt;
 
 use crate::{
-    Context, Rejection,
+    Context, Observed, Rejection,
     context::OrganizationFacts,
-    definition, engine, names,
+    definition, engine, names, quota,
     rollout::{self, Rollout},
     template::Values,
 };
@@ -118,11 +118,11 @@ pub fn check<'a>(
     pod_security_allows(&app, spec, &organization.name, organization.pod_security)?;
     database_image_is_known(spec, context)?;
     let size = size_is_known(&app, spec, instance.spec.size.as_deref())?;
+    size_has_room(instance, size, organization, context.observed)?;
     replicas_are_possible(&app, spec, instance.spec.replicas)?;
     data_is_this_apps(instance, &namespace, context)?;
     let rollout = rollout::decide(instance, spec, context.observed)?;
     let storage = storage_is_possible(&app, spec, instance, context)?;
-    domains_are_the_customers(instance, &context.platform.zone)?;
     secrets_are_not_lost(instance, spec, &namespace, context)?;
     let host = default_host(instance, context);
     let environment = environment(instance, &app, spec, &host, context, &organization.name)?;
@@ -245,6 +245,27 @@ fn size_is_known<'a>(
     })
 }
 
+/// Nothing is touched for a size that could not run.
+fn size_has_room(
+    instance: &AppInstance,
+    size: &Size,
+    organization: &OrganizationFacts,
+    observed: &Observed,
+) -> Result<(), Rejection> {
+    let room = organization.room.filter(|_| !instance.spec.stopped);
+    let Some((what, needed, left)) = room.and_then(|room| quota::lacks(size, observed, room))
+    else {
+        return Ok(());
+    };
+    Err(Rejection::SizeOverQuota {
+        size: size.name.clone(),
+        organization: organization.name.clone(),
+        what,
+        needed,
+        left,
+    })
+}
+
 fn replicas_are_possible(
     app: &str,
     spec: &AppDefinitionSpec,
@@ -304,35 +325,18 @@ fn storage_is_possible(
         let Some(seen) = context.observed.volumes.get(name) else {
             continue;
         };
-        if quantity::compare(asked, &seen.requested).is_some_and(std::cmp::Ordering::is_lt) {
-            if instance.spec.storage.contains_key(name) {
-                return Err(Rejection::StorageCannotShrink {
-                    name: name.clone(),
-                    present: seen.requested.clone(),
-                    asked: asked.clone(),
-                });
-            }
-            // The definition's default became smaller: that is about new instances.
+        if !instance.spec.storage.contains_key(name) {
+            // Whatever became of the definition's default: that is about new instances.
             seen.requested.clone_into(asked);
+        } else if quantity::compare(asked, &seen.requested).is_some_and(std::cmp::Ordering::is_lt) {
+            return Err(Rejection::StorageCannotShrink {
+                name: name.clone(),
+                present: seen.requested.clone(),
+                asked: asked.clone(),
+            });
         }
     }
     Ok(sizes)
-}
-
-fn domains_are_the_customers(instance: &AppInstance, zone: &str) -> Result<(), Rejection> {
-    let suffix = format!(".{zone}");
-    match instance
-        .spec
-        .domains
-        .iter()
-        .find(|d| *d == zone || d.ends_with(&suffix))
-    {
-        Some(hostname) => Err(Rejection::DomainUnderPlatformZone {
-            hostname: hostname.clone(),
-            zone: zone.to_owned(),
-        }),
-        None => Ok(()),
-    }
 }
 
 /// A generated Secret that existed and is gone is not silently replaced: what it protects, such as

@@ -10,6 +10,8 @@ use crds::{
 };
 use jiff::Timestamp;
 
+use crate::quota::{Promise, Room};
+
 /// Facts of the platform, from the operator's configuration.
 #[derive(Clone, Debug)]
 pub struct Platform {
@@ -60,6 +62,8 @@ pub struct OrganizationFacts {
     /// How many of its instances come before this one: those that were granted already, and those
     /// that were asked for earlier.
     pub earlier_instances: usize,
+    /// What its quota has room for; only where this instance's pods are to become larger.
+    pub room: Option<Room>,
 }
 
 /// What was seen of an instance's children: the part that decisions depend on.
@@ -137,6 +141,8 @@ pub struct VolumeSeen {
     pub phase: String,
     /// Somebody deletes it.
     pub is_deleting: bool,
+    /// The storage class that it was asked for with; `None` when the cluster chose.
+    pub class: Option<String>,
 }
 
 /// A Job.
@@ -169,6 +175,8 @@ pub struct WorkloadSeen {
     pub failure: Option<String>,
     /// The image of its first container.
     pub image: String,
+    /// What each of its pods is promised.
+    pub promise: Promise,
 }
 
 /// A pod.

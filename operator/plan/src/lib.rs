@@ -12,6 +12,7 @@
 //! | question | file |
 //! |---|---|
 //! | may this be granted at all? | `check.rs`, `definition.rs`, `schedule.rs` |
+//! | has a larger size room in the quota? | `quota.rs` |
 //! | which version runs now, and which job first? | `rollout.rs` |
 //! | what does a Deployment look like? | `build/workload.rs`, one file per kind |
 //! | what is wrong with it, in words? | `health/` |
@@ -30,6 +31,7 @@ pub mod health;
 pub mod hostname;
 pub mod names;
 pub mod organization;
+pub mod quota;
 pub mod rejection;
 pub mod rollout;
 mod schedule;

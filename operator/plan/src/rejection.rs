@@ -100,6 +100,22 @@ pub enum Rejection {
         /// What there is.
         known: String,
     },
+    /// The organization's quota has no room for the larger size.
+    #[error(
+        "spec.size: {size} needs {needed} of organization {organization:?}'s spec.quota.{what}, and {left} is left; choose a smaller size here, stop or shrink another instance, or raise the quota. What runs is left as it is"
+    )]
+    SizeOverQuota {
+        /// What was asked for.
+        size: String,
+        /// The organization.
+        organization: String,
+        /// `cpu` or `memory`.
+        what: &'static str,
+        /// What the instance would need.
+        needed: String,
+        /// What is left beside the other instances.
+        left: String,
+    },
     /// `spec.replicas` is more than the app can.
     #[error("spec.replicas: {app} cannot run on so many pods at once; ask for {most} at most")]
     TooManyReplicas {
@@ -150,16 +166,6 @@ pub enum Rejection {
         /// What was asked for.
         asked: String,
     },
-    /// A domain lies under the platform's own zone.
-    #[error(
-        "spec.domains: {hostname} lies under the platform's own zone {zone}, whose names are given by the platform; remove it"
-    )]
-    DomainUnderPlatformZone {
-        /// The domain.
-        hostname: String,
-        /// The zone.
-        zone: String,
-    },
     /// The app must run as root, which the organization does not allow.
     #[error(
         "{app} must run as root, and organization {organization:?} does not allow that; set the organization's spec.podSecurity to baseline, or choose another app"
@@ -172,7 +178,7 @@ pub enum Rejection {
     },
     /// Generated secrets were lost.
     #[error(
-        "{names} was deleted, and what was protected by it still needs it; restore it from a backup, or have it generated anew: kubectl annotate appi/{instance} -n {namespace} --overwrite tutti.dev/regenerate-secret={names}"
+        "deleted: {names}. What was protected by that still needs it; restore it from a backup, or have it generated anew: kubectl annotate appi/{instance} -n {namespace} --overwrite tutti.dev/regenerate-secret={names}"
     )]
     SecretMissing {
         /// Names of the Secrets, separated by commas.
@@ -207,12 +213,12 @@ impl Rejection {
             Self::DataOfAnotherApp { .. } => "DataOfAnotherApp",
             Self::CannotUpgrade { .. } => "CannotUpgrade",
             Self::UnknownSize { .. } => "UnknownSize",
+            Self::SizeOverQuota { .. } => "QuotaExceeded",
             Self::TooManyReplicas { .. } => "TooManyReplicas",
             Self::UnknownSetting { .. } => "UnknownSetting",
             Self::InvalidSetting { .. } => "InvalidSetting",
             Self::UnknownVolume { .. } => "UnknownVolume",
             Self::StorageCannotShrink { .. } => "StorageCannotShrink",
-            Self::DomainUnderPlatformZone { .. } => "DomainUnderPlatformZone",
             Self::PodSecurityForbids { .. } => "PodSecurityForbids",
             Self::SecretMissing { .. } => "SecretMissing",
             Self::NoDatabaseImage { .. } => "NoDatabaseImage",

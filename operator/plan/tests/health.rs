@@ -941,6 +941,15 @@ fn a_wish_that_cannot_be_granted_leaves_what_was_said_of_the_parts() {
     }
     assert!(has(&report, condition::STALLED));
 
+    let mut bereft = shop.clone().generated(&["shop-database"]);
+    bereft.spec.size = None;
+    let lost = running().see(|seen| seen.secrets.clear()).report(&bereft);
+    let secrets = find(&lost, condition::SECRETS_READY);
+    assert_eq!(
+        (secrets.status.as_str(), secrets.reason.as_str()),
+        ("False", "SecretMissing")
+    );
+
     let broken = the_database(running(), |seen| seen.ready = 0).report(&shop);
     let database = find(&broken, condition::DATABASE_READY);
     assert_eq!(

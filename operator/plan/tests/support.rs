@@ -18,6 +18,7 @@ use plan::{
     Context, DesiredState, Observed, Platform, Rejection,
     context::{DomainSeen, JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen},
     health::{self, Refusal, Report},
+    quota::Promise,
 };
 
 /// The organization, and so the namespace, of every test.
@@ -170,6 +171,7 @@ pub fn world(app: &str) -> World {
             pod_security: PodSecurity::Restricted,
             most_instances: 20,
             earlier_instances: 0,
+            room: None,
         }),
         definition: catalogue().remove(app),
         observed: Observed::default(),
@@ -260,7 +262,7 @@ impl World {
 }
 
 fn running(replicas: i32, template: &k8s_openapi::api::core::v1::PodTemplateSpec) -> WorkloadSeen {
-    let containers = &template.spec.as_ref().unwrap().containers;
+    let pod = template.spec.as_ref().unwrap();
     WorkloadSeen {
         is_current: true,
         wished: replicas,
@@ -268,7 +270,8 @@ fn running(replicas: i32, template: &k8s_openapi::api::core::v1::PodTemplateSpec
         updated: replicas,
         ready: replicas,
         failure: None,
-        image: containers[0].image.clone().unwrap_or_default(),
+        image: pod.containers[0].image.clone().unwrap_or_default(),
+        promise: Promise::of_pod(pod),
     }
 }
 

@@ -19,7 +19,10 @@ use kube::{
     Resource, ResourceExt,
     core::{ObjectMeta, PartialObjectMeta},
 };
-use plan::context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen};
+use plan::{
+    context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen},
+    quota::Promise,
+};
 use serde_json::Value;
 
 use super::{InstanceKey, owned};
@@ -321,6 +324,7 @@ impl Digest for Deployment {
             ready: status.ready_replicas.unwrap_or_default(),
             failure,
             image: image(spec.template.spec.as_ref()),
+            promise: promise(spec.template.spec.as_ref()),
         })
     }
 }
@@ -338,8 +342,13 @@ impl Digest for StatefulSet {
             // A StatefulSet says this only in events; see `trouble.rs`.
             failure: None,
             image: image(spec.template.spec.as_ref()),
+            promise: promise(spec.template.spec.as_ref()),
         })
     }
+}
+
+fn promise(pod: Option<&k8s_openapi::api::core::v1::PodSpec>) -> Promise {
+    pod.map(Promise::of_pod).unwrap_or_default()
 }
 
 fn image(pod: Option<&k8s_openapi::api::core::v1::PodSpec>) -> String {
@@ -437,6 +446,15 @@ impl Digest for Pod {
     }
 }
 
+/// Whether our apply named the storage class of a claim.
+fn says_class(metadata: &ObjectMeta) -> bool {
+    let entries = metadata.managed_fields.iter().flatten();
+    entries.filter(|entry| is_ours(entry)).any(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:storageClassName").is_some())
+    })
+}
+
 impl Digest for PersistentVolumeClaim {
     fn seen(&self) -> Seen {
         let requested = self
@@ -461,6 +479,11 @@ impl Digest for PersistentVolumeClaim {
                 }),
                 phase: status.phase.unwrap_or_default(),
                 is_deleting: self.metadata.deletion_timestamp.is_some(),
+                class: self
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.storage_class_name.clone())
+                    .filter(|_| says_class(&self.metadata)),
             },
             kept: Kept::of(&self.metadata),
         }

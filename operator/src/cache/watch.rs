@@ -239,15 +239,41 @@ pub fn reflect_these<K>(
     name: &'static str,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
-    mut tell: impl FnMut(News<K>) + Send + 'static,
+    tell: impl FnMut(News<K>) + Send + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let check = readiness.check(format!("watch of {name}"));
     let stream = watcher(api, config.page_size(PAGE))
         .default_backoff()
         .modify(strip)
         .reflect(writer);
+    follow(stream, name, readiness, tasks, tell);
+}
+
+/// Passes on what a watch of metadata tells, and keeps nothing.
+pub fn hear<K>(
+    client: &Client,
+    config: watcher::Config,
+    name: &'static str,
+    readiness: &Readiness,
+    tasks: &mut JoinSet<()>,
+    tell: impl FnMut(News<PartialObjectMeta<K>>) + Send + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+    let stream = watcher(api, config.page_size(PAGE)).default_backoff();
+    follow(stream, name, readiness, tasks, tell);
+}
+
+fn follow<K: Send + 'static>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    name: &'static str,
+    readiness: &Readiness,
+    tasks: &mut JoinSet<()>,
+    mut tell: impl FnMut(News<K>) + Send + 'static,
+) {
+    let check = readiness.check(format!("watch of {name}"));
     tasks.spawn(async move {
         let mut stream = std::pin::pin!(stream);
         loop {

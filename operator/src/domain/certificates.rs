@@ -23,6 +23,9 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 const KEY: &str = "tls.key";
 const CERTIFICATE: &str = "tls.crt";
 
+/// What the Secrets that are made here are labelled as.
+pub const COMPONENT: &str = "certificate";
+
 /// Secrets with certificates.
 #[derive(Clone)]
 pub struct Certificates {
@@ -70,15 +73,16 @@ impl Certificates {
     /// When it can be neither found nor saved.
     pub async fn next_key(&self, hostname: &str, kind: KeyKind) -> anyhow::Result<KeyPair> {
         let name = Self::next_name(hostname);
-        if let Some(text) = self.part(&name, KEY).await?
-            && let Ok(pair) = KeyPair::from_pem(&text)
-        {
-            return Ok(pair);
-        }
         let algorithm = match kind {
             KeyKind::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             KeyKind::Rsa2048 => &rcgen::PKCS_RSA_SHA256,
         };
+        if let Some(text) = self.part(&name, KEY).await?
+            && let Ok(pair) = KeyPair::from_pem(&text)
+            && pair.algorithm() == algorithm
+        {
+            return Ok(pair);
+        }
         let pair = KeyPair::generate_for(algorithm)?;
         let data = BTreeMap::from([(KEY, pair.serialize_pem())]);
         self.write(&name, "Opaque", hostname, data).await?;
@@ -248,7 +252,7 @@ impl Certificates {
             "type": kind,
             "metadata": {
                 "name": name,
-                "labels": { labels::COMPONENT: "certificate" },
+                "labels": { labels::COMPONENT: COMPONENT },
                 "annotations": { labels::HOSTNAME: hostname },
             },
             "data": data,
@@ -346,11 +350,22 @@ fn in_order(chain: &str) -> anyhow::Result<()> {
             one.issuer().as_raw() == next.subject().as_raw(),
             "{} is followed by {}, which did not issue it; put the site's own certificate first, then \
              who signed it, and so on",
-            one.subject(),
-            next.subject()
+            called(&one),
+            called(&next)
         );
     }
     Ok(())
+}
+
+/// Many certificates have no subject, but names.
+fn called(certificate: &X509Certificate<'_>) -> String {
+    let subject = certificate.subject().to_string();
+    let names = certificate.subject_alternative_name().ok().flatten();
+    match names.and_then(|names| names.value.general_names.first()) {
+        Some(name) if subject.is_empty() => name.to_string(),
+        _ if subject.is_empty() => "a certificate without a name".to_owned(),
+        _ => subject,
+    }
 }
 
 /// Reads the first certificate of a chain.
@@ -386,4 +401,192 @@ pub fn read(chain: &str) -> anyhow::Result<Leaf> {
         not_after: time(certificate.validity().not_after.timestamp())?,
         names,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{
+        BasicConstraints, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyIdMethod,
+        SanType, SerialNumber,
+    };
+
+    /// Who signs certificates, and its own.
+    struct Authority {
+        issuer: Issuer<'static, KeyPair>,
+        pem: String,
+    }
+
+    impl Authority {
+        fn of_its_own(name: &str) -> Self {
+            let (parameters, key) = Self::parts(name);
+            let pem = parameters.self_signed(&key).unwrap().pem();
+            let issuer = Issuer::new(parameters, key);
+            Self { issuer, pem }
+        }
+
+        fn below(&self, name: &str) -> Self {
+            let (parameters, key) = Self::parts(name);
+            let pem = parameters.signed_by(&key, &self.issuer).unwrap().pem();
+            let issuer = Issuer::new(parameters, key);
+            Self { issuer, pem }
+        }
+
+        /// The example of RFC 9773 §4.1 names its key so.
+        fn parts(name: &str) -> (CertificateParams, KeyPair) {
+            let mut parameters = CertificateParams::default();
+            parameters.distinguished_name.push(DnType::CommonName, name);
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            parameters.key_identifier_method = KeyIdMethod::PreSpecified(vec![
+                0x69, 0x88, 0x5b, 0x6b, 0x87, 0x46, 0x40, 0x41, 0xe1, 0xb3, 0x7b, 0x84, 0x7b, 0xa0,
+                0xae, 0x2c, 0xde, 0x01, 0xc8, 0xd4,
+            ]);
+            (parameters, KeyPair::generate().unwrap())
+        }
+
+        /// A certificate for these names and a key of its own.
+        fn certify(&self, names: &[&str], key: &KeyPair) -> String {
+            let all: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut parameters = CertificateParams::new(all).unwrap();
+            parameters.serial_number = Some(SerialNumber::from_slice(&[0x87, 0x65, 0x43, 0x21]));
+            parameters.use_authority_key_identifier_extension = true;
+            parameters
+                .distinguished_name
+                .push(DnType::CommonName, names[0]);
+            parameters.signed_by(key, &self.issuer).unwrap().pem()
+        }
+    }
+
+    fn key() -> KeyPair {
+        KeyPair::generate().unwrap()
+    }
+
+    #[test]
+    fn a_chain_begins_with_the_sites_own_certificate_and_goes_on_with_who_signed_it() {
+        let root = Authority::of_its_own("Root");
+        let between = root.below("Between");
+        let (root, leaf) = (root.pem, between.certify(&["www.acme.example"], &key()));
+        let between = between.pem;
+        for right in [
+            leaf.clone(),
+            format!("{leaf}{between}"),
+            format!("{leaf}{between}{root}"),
+        ] {
+            in_order(&right).unwrap();
+        }
+        for (wrong, one, next) in [
+            (format!("{between}{leaf}"), "Between", "www.acme.example"),
+            (format!("{leaf}{root}{between}"), "www.acme.example", "Root"),
+            (format!("{leaf}{root}"), "www.acme.example", "Root"),
+        ] {
+            let said = in_order(&wrong).unwrap_err().to_string();
+            assert!(
+                said.starts_with(&format!(
+                    "CN={one} is followed by CN={next}, which did not issue it; put the site's own \
+                     certificate first"
+                )),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chain_is_read_by_its_first_certificate() {
+        let authority = Authority::of_its_own("An authority");
+        let leaf = authority.certify(&["WWW.acme.example", "acme.example"], &key());
+        let chain = format!("{leaf}{}", authority.pem);
+        let seen = read(&chain).unwrap();
+        assert_eq!(seen.names, ["www.acme.example", "acme.example"]);
+        assert_eq!(seen.issuer, "An authority");
+        assert_eq!(seen.serial, "0087654321");
+        assert_eq!(serial(&first(&chain).unwrap()).as_ref(), Some(&seen.serial));
+        assert!(seen.not_before < seen.not_after);
+
+        let said = |chain: &str| read(chain).unwrap_err().to_string();
+        assert_eq!(said(""), "there is no certificate in PEM");
+        assert_eq!(said(&key().serialize_pem()), said(""));
+    }
+
+    #[test]
+    fn a_certificate_stands_for_its_names_and_a_wildcard_for_those_directly_below() {
+        let authority = Authority::of_its_own("An authority");
+        let names = ["www.acme.example", "*.shop.acme.example"];
+        let leaf = read(&authority.certify(&names, &key())).unwrap();
+        for (hostname, is_covered) in [
+            ("www.acme.example", true),
+            ("*.shop.acme.example", true),
+            ("a.shop.acme.example", true),
+            ("shop.acme.example", false),
+            ("a.b.shop.acme.example", false),
+            ("*.acme.example", false),
+            ("acme.example", false),
+            ("a.www.acme.example", false),
+            ("wwwXacme.example", false),
+        ] {
+            assert_eq!(leaf.covers(hostname), is_covered, "{hostname}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let authority = Authority::of_its_own("An authority");
+        let key = key();
+        let chain = authority.certify(&["www.acme.example"], &key) + &authority.pem;
+        fit(&chain, &key.serialize_pem()).unwrap();
+        let said = |chain: &str, key: &str| fit(chain, key).unwrap_err().to_string();
+        let others = said(&chain, &self::key().serialize_pem());
+        assert!(others.contains("is not the key of tls.crt"), "{others}");
+        // The key of who signed it is no better.
+        let signers = authority.issuer.key().serialize_pem();
+        assert_eq!(said(&chain, &signers), others);
+        let none = said(&chain, &chain);
+        assert!(none.contains("no private key in PEM"), "{none}");
+        let swapped = said(&key.serialize_pem(), &key.serialize_pem());
+        assert_eq!(swapped, "there is no certificate in PEM");
+    }
+
+    #[test]
+    fn a_certificate_is_requested_for_a_key_of_either_kind() {
+        let authority = Authority::of_its_own("An authority");
+        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_RSA_SHA256] {
+            let key = KeyPair::generate_for(algorithm).unwrap();
+            for hostname in ["www.acme.example", "*.acme.example"] {
+                let request = Certificates::request(hostname, &key).unwrap();
+                // Reading it verifies its signature.
+                let request = CertificateSigningRequestParams::from_der(&request.into()).unwrap();
+                let name = SanType::DnsName(hostname.try_into().unwrap());
+                assert_eq!(request.params.subject_alt_names, [name]);
+                assert_eq!(request.params.distinguished_name.iter().count(), 0);
+
+                let chain = request.signed_by(&authority.issuer).unwrap().pem();
+                assert!(read(&chain).unwrap().covers(hostname));
+                // Saved before it is used, it comes back from a Secret.
+                fit(&chain, &key.serialize_pem()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_kind_rsa_2048_is_as_long_as_its_name_says() {
+        let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let chain = Authority::of_its_own("An authority").certify(&["www.acme.example"], &key);
+        let der = first(&chain).unwrap();
+        let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+        let public = certificate.public_key().parsed().unwrap();
+        assert_eq!(public.key_size(), 2048);
+    }
+
+    /// The example of RFC 9773 §4.1.
+    #[test]
+    fn a_certificate_that_is_replaced_is_named_by_its_authoritys_key_and_its_serial_number() {
+        let authority = Authority::of_its_own("An authority");
+        let chain = authority.certify(&["example.com"], &key()) + &authority.pem;
+        let named = identifier(&chain).unwrap();
+        assert_eq!(named.to_string(), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
+        // One that does not say by which key it was signed has no such name.
+        let silent = CertificateParams::new(vec!["example.com".to_owned()]).unwrap();
+        let silent = silent.self_signed(&key()).unwrap().pem();
+        assert_eq!(identifier(&silent), None);
+        assert_eq!(identifier("none"), None);
+    }
 }

@@ -8,6 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use jiff::SignedDuration;
+use plan::domain::limits::{Limit, Limits};
 use serde::Deserialize;
 
 /// Everything that the file may say.
@@ -129,20 +131,104 @@ pub struct Directory {
     /// Its names in CAA records (RFC 8659).
     #[serde(default)]
     pub caa_identities: Vec<String>,
-    /// Its rate limits; Let's Encrypt's when left out, none with `none`.
+    /// Its rate limits; Let's Encrypt's when left out.
     #[serde(default)]
     pub limits: LimitsConfig,
 }
 
 /// Rate limits of an authority.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
 pub enum LimitsConfig {
+    /// By name.
+    Known(KnownLimits),
+    /// By numbers; one that is left out does not exist.
+    Own(OwnLimits),
+}
+
+/// Limits that have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KnownLimits {
     /// Those that Let's Encrypt documents; other authorities' are wider.
-    #[default]
     LetsEncrypt,
     /// It has none.
     None,
+}
+
+/// Limits in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnLimits {
+    /// Orders of the account.
+    #[serde(default)]
+    pub orders: Option<OwnLimit>,
+    /// First certificates below a registered domain.
+    #[serde(default)]
+    pub per_registered_domain: Option<OwnLimit>,
+    /// Certificates of the same name.
+    #[serde(default)]
+    pub per_exact_set: Option<OwnLimit>,
+    /// Failed validations of a name.
+    #[serde(default)]
+    pub failures_per_name: Option<OwnLimit>,
+}
+
+/// So many within so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnLimit {
+    /// At once, and again within the time.
+    pub most: u32,
+    /// The time.
+    pub seconds: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self::Known(KnownLimits::LetsEncrypt)
+    }
+}
+
+impl LimitsConfig {
+    /// As they are reckoned with.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let limit = |own: &Option<OwnLimit>| {
+            own.map(|own| Limit {
+                most: own.most,
+                period: SignedDuration::from_secs(i64::from(own.seconds)),
+            })
+        };
+        match self {
+            Self::Known(KnownLimits::LetsEncrypt) => Limits::lets_encrypt(),
+            Self::Known(KnownLimits::None) => Limits::default(),
+            Self::Own(own) => Limits {
+                orders: limit(&own.orders),
+                per_registered_domain: limit(&own.per_registered_domain),
+                per_exact_set: limit(&own.per_exact_set),
+                failures_per_name: limit(&own.failures_per_name),
+            },
+        }
+    }
+
+    fn is_possible(&self) -> bool {
+        let Limits {
+            orders,
+            per_registered_domain,
+            per_exact_set,
+            failures_per_name,
+        } = self.limits();
+        [
+            orders,
+            per_registered_domain,
+            per_exact_set,
+            failures_per_name,
+        ]
+        .iter()
+        .flatten()
+        .all(|limit| limit.most > 0 && limit.period.is_positive())
+    }
 }
 
 impl DomainsConfig {
@@ -205,6 +291,11 @@ impl DomainsConfig {
                 directory.url.starts_with("https://"),
                 "acme.directories: {name}: url has to begin with https://"
             );
+            ensure!(
+                directory.limits.is_possible(),
+                "acme.directories: {name}: limits: most and seconds have to be more than 0; leave out \
+                 a limit that does not exist"
+            );
             let is_label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             ensure!(
                 !name.is_empty() && name.len() <= 40 && name.chars().all(is_label),
@@ -258,6 +349,29 @@ mod tests {
         let plain = "acme:\n  directories:\n    - name: le\n      url: http://ca.test/dir\n      \
                      termsOfServiceAgreed: true\n";
         assert!(read(plain).unwrap_err().contains("https://"));
+        let limits = |text: &str| {
+            read(&format!(
+                "acme:\n  directories:\n    - name: own\n      url: https://ca.test/dir\n      \
+                 termsOfServiceAgreed: true\n      limits: {text}\n"
+            ))
+        };
+        let own = limits("{ orders: { most: 2, seconds: 20 } }").unwrap();
+        let own = own.acme.directories[0].limits.limits();
+        assert_eq!(
+            own.orders.map(|it| (it.most, it.period.as_secs())),
+            Some((2, 20))
+        );
+        assert_eq!(own.per_registered_domain, None);
+        let named = limits("letsEncrypt").unwrap().acme.directories[0]
+            .limits
+            .limits();
+        assert_eq!(named, Limits::lets_encrypt());
+        assert!(
+            limits("{ orders: { most: 0, seconds: 20 } }")
+                .unwrap_err()
+                .contains("more than 0")
+        );
+        assert!(limits("{ order: { most: 1, seconds: 20 } }").is_err());
     }
 
     #[test]

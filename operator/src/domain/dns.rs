@@ -19,7 +19,7 @@ use hickory_proto::{
 };
 use plan::domain::{
     answers::{Answer, Data, Failure, Look, Record, View},
-    name, proof_name,
+    chain, name, proof_name,
 };
 
 /// Authoritative servers that are asked: no zone needs more to be judged.
@@ -86,9 +86,14 @@ impl Dns {
 
     /// What each resolver says of the name whose CNAME delegates a challenge.
     pub async fn delegation(&self, name: Option<&str>) -> Vec<(String, Answer)> {
-        let Some(name) = name else {
-            return Vec::new();
-        };
+        match name {
+            Some(name) => self.aliases(name).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// What each resolver says of a name's CNAME.
+    async fn aliases(&self, name: &str) -> Vec<(String, Answer)> {
         let asked = self.resolvers.iter().map(|server| async move {
             let answer = self.answer(*server, name, RecordType::CNAME, true).await;
             (server.ip().to_string(), answer)
@@ -125,10 +130,17 @@ impl Dns {
         proof: &str,
         recursive: bool,
     ) -> View {
+        let proven = async {
+            if proof.len() > name::LONGEST {
+                return Answer::NoSuchName(Vec::new());
+            }
+            self.answer(address, proof, RecordType::TXT, recursive)
+                .await
+        };
         let (ipv4, ipv6, proof) = futures_util::join!(
             self.answer(address, asked, RecordType::A, recursive),
             self.answer(address, asked, RecordType::AAAA, recursive),
-            self.answer(address, proof, RecordType::TXT, recursive),
+            proven,
         );
         View {
             server,
@@ -140,18 +152,21 @@ impl Dns {
 
     /// The addresses of a name, from the first resolver that knows it.
     pub async fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        let records = self.address_records(host).await;
+        records.iter().filter_map(Record::address).collect()
+    }
+
+    /// The records of these addresses: a CNAME may lead to them.
+    pub async fn address_records(&self, host: &str) -> Vec<Record> {
         for resolver in self.resolvers.iter() {
             let (ipv4, ipv6) = futures_util::join!(
                 self.answer(*resolver, host, RecordType::A, true),
                 self.answer(*resolver, host, RecordType::AAAA, true),
             );
             let records = ipv4.records().iter().chain(ipv6.records());
-            let found: Vec<IpAddr> = records
-                .filter_map(|record| match record.data {
-                    Data::A(address) => Some(IpAddr::V4(address)),
-                    Data::Aaaa(address) => Some(IpAddr::V6(address)),
-                    _ => None,
-                })
+            let found: Vec<Record> = records
+                .filter(|record| record.address().is_some())
+                .cloned()
                 .collect();
             if !found.is_empty() {
                 return found;
@@ -160,21 +175,11 @@ impl Dns {
         Vec::new()
     }
 
-    /// The servers of the zone that a name lies in, by name and address: the nearest name above it
-    /// that has NS records.
+    /// The servers of the zone that a name lies in, by name and address: the nearest name at or above
+    /// it that has NS records.
     async fn authorities(&self, asked: &str) -> Result<Vec<(String, SocketAddr)>, Failure> {
-        let mut worst = Failure::TimedOut;
         for zone in upwards(asked) {
-            let mut names = Vec::new();
-            for resolver in self.resolvers.iter() {
-                match self.ask(*resolver, zone, RecordType::NS, true, true).await {
-                    Ok(message) => {
-                        names = servers_of(&message, zone);
-                        break;
-                    }
-                    Err(failure) => worst = failure,
-                }
-            }
+            let mut names = self.name_servers(zone).await?;
             if names.is_empty() {
                 continue;
             }
@@ -189,12 +194,40 @@ impl Dns {
             }));
             let servers: Vec<_> = found.await.into_iter().flatten().collect();
             return if servers.is_empty() {
-                Err(worst)
+                Err(Failure::NoServer)
             } else {
                 Ok(servers)
             };
         }
-        Err(worst)
+        Err(Failure::NoServer)
+    }
+
+    /// The servers of a zone, as the first resolver names them that tells; none when it is no zone.
+    ///
+    /// # Errors
+    /// When no resolver tells. Whether it is a zone is open then, and the one above knows nothing of a
+    /// zone that is delegated.
+    async fn name_servers(&self, zone: &str) -> Result<Vec<String>, Failure> {
+        let mut failures = Vec::new();
+        for resolver in self.resolvers.iter() {
+            match self.told(*resolver, zone, RecordType::NS, true).await {
+                Ok(message) => return Ok(servers_of(&message, zone)),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if self.is_alias(zone).await {
+            return Ok(Vec::new());
+        }
+        Err(failures.into_iter().min().unwrap_or(Failure::NoServer))
+    }
+
+    /// Whether a name has a CNAME, which no zone has: where it leads may fail.
+    async fn is_alias(&self, name: &str) -> bool {
+        let aliases = self.aliases(name).await;
+        aliases.iter().any(|(_, answer)| {
+            let mut records = answer.records().iter();
+            records.any(|it| it.name == name && matches!(it.data, Data::Cname(_)))
+        })
     }
 
     /// CAA records from the hostname upwards, as far as the first name that has some.
@@ -228,16 +261,29 @@ impl Dns {
         type_: RecordType,
         recursive: bool,
     ) -> Answer {
-        match self.ask(server, asked, type_, recursive, true).await {
+        match self.told(server, asked, type_, recursive).await {
             Ok(message) => to_answer(&message, type_),
-            // Whether it is the signatures is told by an answer to those who do not look at them.
-            Err(Failure::ServerFailed) if recursive => {
-                match self.ask(server, asked, type_, recursive, false).await {
-                    Ok(_) => Answer::Failed(Failure::Bogus),
-                    Err(_) => Answer::Failed(Failure::ServerFailed),
-                }
-            }
             Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    /// Asks, and asks a resolver that fails again: whether it is the signatures is told by an answer to
+    /// those who do not look at them.
+    async fn told(
+        &self,
+        server: SocketAddr,
+        asked: &str,
+        type_: RecordType,
+        recursive: bool,
+    ) -> Result<Message, Failure> {
+        let told = self.ask(server, asked, type_, recursive, true).await;
+        let is_failing = matches!(told, Err(Failure::ServerFailed));
+        if !is_failing || !recursive {
+            return told;
+        }
+        match self.ask(server, asked, type_, recursive, false).await {
+            Ok(_) => Err(Failure::Bogus),
+            Err(_) => told,
         }
     }
 
@@ -278,7 +324,17 @@ impl Dns {
             message
         };
         match message.metadata.response_code {
+            // What a server of the zone has from others may be stale, and a referral is no answer.
+            ResponseCode::NoError | ResponseCode::NXDomain
+                if !recursive && !message.metadata.authoritative =>
+            {
+                Err(Failure::NotAuthoritative)
+            }
             ResponseCode::NoError | ResponseCode::NXDomain => Ok(message),
+            // A server that does not follow CNAMEs for ever shows where they go, and fails.
+            ResponseCode::ServFail if chain::goes_round(asked, &to_answer(&message, type_)) => {
+                Ok(message)
+            }
             ResponseCode::ServFail => Err(Failure::ServerFailed),
             _ => Err(Failure::Refused),
         }
@@ -377,3 +433,6 @@ fn to_record(record: &hickory_proto::rr::Record) -> Option<Record> {
         data,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,14 @@
-//! What the gateways answer: to an authority's question, to our own through the public name, and at
-//! a TLS handshake. Every replica is asked by itself: an authority may come to any of them.
+//! What the gateways answer: to an authority's question, and at a TLS handshake. Every replica is asked
+//! by itself: an authority may come to any of them. Which there are a watch tells, whoever asks.
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use crds::domain::{CHALLENGE_PATH, preflight_answer};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes, header};
-use hyper_util::rt::TokioIo;
+use crds::domain::CHALLENGE_PATH;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, ResourceExt, api::ListParams};
-use plan::domain::reach::{Reach, telling_headers};
+use kube::{ResourceExt, runtime::reflector::Store};
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -22,17 +17,12 @@ use rustls::{
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-/// Connection and answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// An answer to a challenge has about a hundred bytes.
-const LONGEST_BODY: usize = 4096;
+use super::exchange::{PATIENCE, get};
 
 /// The gateway's replicas.
 #[derive(Clone)]
 pub struct Gateways {
-    client: Client,
-    namespace: String,
-    selector: String,
+    pods: Store<Pod>,
 }
 
 /// One replica.
@@ -44,34 +34,26 @@ struct Replica {
 }
 
 impl Gateways {
-    /// Those with these labels.
+    /// Those whose pods are watched.
     #[must_use]
-    pub fn new<'a>(
-        client: Client,
-        namespace: &str,
-        labels: impl Iterator<Item = (&'a String, &'a String)>,
-    ) -> Self {
-        let selector: Vec<String> = labels
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        Self {
-            client,
-            namespace: namespace.to_owned(),
-            selector: selector.join(","),
-        }
+    pub fn new(pods: Store<Pod>) -> Self {
+        Self { pods }
     }
 
-    async fn replicas(&self) -> Result<Vec<Replica>, String> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let list = ListParams::default().labels(&self.selector);
-        let pods = api
-            .list(&list)
-            .await
-            .map_err(|error| format!("the gateway's pods cannot be listed: {error}"))?;
-        let replicas: Vec<Replica> = pods.items.iter().filter_map(replica).collect();
+    /// Whether there is none to ask.
+    #[must_use]
+    pub fn are_away(&self) -> bool {
+        self.replicas().is_err()
+    }
+
+    fn replicas(&self) -> Result<Vec<Replica>, String> {
+        let pods = self.pods.state();
+        let mut replicas: Vec<Replica> = pods.iter().filter_map(|pod| replica(pod)).collect();
         if replicas.is_empty() {
             return Err("no gateway is ready".to_owned());
         }
+        // The first that does not answer is the same one each time.
+        replicas.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(replicas)
     }
 
@@ -85,7 +67,7 @@ impl Gateways {
         token: &str,
         answer: &str,
     ) -> Result<(), String> {
-        for replica in self.replicas().await? {
+        for replica in self.replicas()? {
             let path = format!("{CHALLENGE_PATH}{token}");
             let given = get(replica.http, hostname, &path).await;
             match given {
@@ -107,7 +89,7 @@ impl Gateways {
     /// # Errors
     /// The first that does not, in words.
     pub async fn all_present(&self, hostname: &str, serial: &str) -> Result<(), String> {
-        for replica in self.replicas().await? {
+        for replica in self.replicas()? {
             match presented(replica.https, hostname).await {
                 Ok(presented) if presented == serial => {}
                 Ok(_) => return Err(format!("{} presents another certificate", replica.name)),
@@ -141,120 +123,6 @@ fn replica(pod: &Pod) -> Option<Replica> {
         http: SocketAddr::new(address, port("http")?),
         https: SocketAddr::new(address, port("https")?),
     })
-}
-
-/// Asks for an answer of our own through the public name, as an authority would.
-///
-/// `addresses`: where the name leads; `port`: 80 everywhere but behind a port forwarder.
-pub async fn reach(hostname: &str, addresses: &[IpAddr], zone: &str, token: &str) -> Reach {
-    // Authorities prefer IPv6 where there is some.
-    let address = addresses
-        .iter()
-        .find(|it| it.is_ipv6())
-        .or_else(|| addresses.first());
-    let Some(address) = address else {
-        return Reach::Unreachable {
-            why: "it has no address".to_owned(),
-        };
-    };
-    let place = SocketAddr::new(*address, 80);
-    let path = format!("{CHALLENGE_PATH}{token}");
-    let given = match get(place, hostname, &path).await {
-        Ok(given) => given,
-        Err(why) => {
-            return Reach::Unreachable {
-                why: format!("{place}: {why}"),
-            };
-        }
-    };
-    if given.status == StatusCode::OK && given.body.trim() == preflight_answer(token, zone) {
-        return Reach::Ours;
-    }
-    if given.status.is_redirection()
-        && let Some(to) = given.location.filter(|to| !is_followed(to))
-    {
-        return Reach::RedirectedAway { to };
-    }
-    Reach::Another {
-        status: given.status.as_u16(),
-        server: given.server,
-        headers: given.telling,
-    }
-}
-
-/// Authorities follow to ports 80 and 443 only.
-fn is_followed(to: &str) -> bool {
-    let Ok(to) = to.parse::<hyper::Uri>() else {
-        return false;
-    };
-    match (to.scheme_str(), to.port_u16()) {
-        (None | Some("http"), port) => matches!(port, None | Some(80 | 443)),
-        (Some("https"), port) => matches!(port, None | Some(80 | 443)),
-        _ => false,
-    }
-}
-
-struct Given {
-    status: StatusCode,
-    body: String,
-    location: Option<String>,
-    server: Option<String>,
-    telling: Vec<String>,
-}
-
-async fn get(place: SocketAddr, hostname: &str, path: &str) -> Result<Given, String> {
-    match timeout(PATIENCE, exchange(place, hostname, path)).await {
-        Ok(given) => given,
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-async fn exchange(place: SocketAddr, hostname: &str, path: &str) -> Result<Given, String> {
-    let words = |error: &dyn std::error::Error| error.to_string();
-    let stream = TcpStream::connect(place)
-        .await
-        .map_err(|error| words(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| words(&error))?;
-    let driver = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(header::HOST, hostname)
-        .header(header::USER_AGENT, "tutti-operator")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| words(&error))?;
-    let answer = sender.send_request(request).await;
-    let given = match answer {
-        Ok(answer) => {
-            let text = |name: header::HeaderName| {
-                let value = answer.headers().get(name)?.to_str().ok()?;
-                Some(value.chars().take(200).collect::<String>())
-            };
-            let (status, location, server) = (
-                answer.status(),
-                text(header::LOCATION),
-                text(header::SERVER),
-            );
-            let telling = telling_headers()
-                .filter(|name| answer.headers().contains_key(*name))
-                .map(str::to_owned)
-                .collect();
-            let body = Limited::new(answer.into_body(), LONGEST_BODY)
-                .collect()
-                .await;
-            let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
-            Ok(Given {
-                status,
-                body: body.unwrap_or_default(),
-                location,
-                server,
-                telling,
-            })
-        }
-        Err(error) => Err(words(&error)),
-    };
-    driver.abort();
-    given
 }
 
 /// The serial number of the certificate that is presented for a name.
@@ -325,5 +193,50 @@ impl ServerCertVerifier for Looking {
         rustls::crypto::aws_lc_rs::default_provider()
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, is_ready: bool) -> Pod {
+        let port = |name: &str, number: u16| json!({ "name": name, "containerPort": number });
+        let ports = [port("http", 8080), port("https", 8443)];
+        serde_json::from_value(json!({
+            "metadata": { "name": name, "namespace": "gateways" },
+            "spec": { "containers": [{ "name": "gateway", "ports": ports }] },
+            "status": {
+                "podIP": "10.1.2.3",
+                "conditions": [{ "type": "Ready", "status": if is_ready { "True" } else { "False" } }],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn those_that_are_ready_are_asked_in_the_order_of_their_names() {
+        let (pods, mut writer) = reflector::store();
+        let gateways = Gateways::new(pods);
+        let names = || {
+            let replicas = gateways.replicas()?;
+            Ok::<_, String>(replicas.into_iter().map(|it| it.name).collect::<Vec<_>>())
+        };
+        writer.apply_watcher_event(&Event::Apply(pod("c", false)));
+        assert!(gateways.are_away());
+        assert_eq!(names(), Err("no gateway is ready".to_owned()));
+        for name in ["b", "a"] {
+            writer.apply_watcher_event(&Event::Apply(pod(name, true)));
+        }
+        assert!(!gateways.are_away());
+        let both = ["gateway a", "gateway b"].map(str::to_owned);
+        assert_eq!(names(), Ok(both.to_vec()));
+        for name in ["a", "b"] {
+            writer.apply_watcher_event(&Event::Delete(pod(name, true)));
+        }
+        assert!(gateways.are_away());
     }
 }

@@ -93,13 +93,14 @@ impl Holders {
         }
     }
 
-    /// Other Domains of a hostname.
+    /// Other Domains of a hostname that stay.
     #[must_use]
     pub fn others(&self, hostname: &str, uid: Option<&str>) -> Vec<ObjectRef<Domain>> {
         self.domains
             .state()
             .iter()
             .filter(|other| other.spec.hostname == hostname && other.metadata.uid.as_deref() != uid)
+            .filter(|other| other.metadata.deletion_timestamp.is_none())
             .map(|other| ObjectRef::from_obj(other.as_ref()))
             .collect()
     }

@@ -3,10 +3,10 @@
 //! | step | file |
 //! |---|---|
 //! | who holds the hostname | `holders.rs` |
-//! | look | `dns.rs`, `gateways.rs` (our own request through the name) |
+//! | look | `dns.rs`, `preflight.rs` (our own request through the name, by `exchange.rs`) |
 //! | judge | `plan::domain::report`: pure |
-//! | order | `steps.rs`; which authority and whose turn: `authorities.rs`; asking it: `acme.rs` |
-//! | keep | `certificates.rs` |
+//! | order | `steps.rs`; what the gateways answer: `gateways.rs`; which authority and whose turn: `authorities.rs`; asking it: `acme.rs`; since when it is waited for: `waits.rs` |
+//! | keep | `certificates.rs`; revocation, and when to renew: `upkeep.rs` |
 //! | report | here: one status write, when it changed |
 
 pub mod acme;
@@ -14,20 +14,24 @@ pub mod authorities;
 pub mod certificates;
 pub mod config;
 pub mod dns;
+mod exchange;
 pub mod gateways;
 pub mod holders;
+pub mod preflight;
 pub mod records;
 mod steps;
+mod upkeep;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 
 use crds::{
     Domain, DomainSpec, condition,
-    domain::{DomainStatus, PREFLIGHT},
+    domain::{Certificate, DomainStatus, PREFLIGHT},
     labels,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, Resource as _, ResourceExt,
     api::{Patch, PatchParams},
@@ -38,27 +42,38 @@ use kube::{
 };
 use plan::domain::{
     answers::Look,
+    caa::Certifier,
     limits, name, order, proof_value,
     reach::Reach,
     report::{self, Checked, Facts, Holder},
-    verify::{self, Certifier, Question},
+    verify::{self, Question},
 };
 use rand::RngExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::{
-    authorities::Authorities, certificates::Certificates, config::DomainsConfig, dns::Dns,
-    gateways::Gateways, holders::Holders, records::Challenges,
+    authorities::Authorities,
+    certificates::Certificates,
+    config::DomainsConfig,
+    dns::Dns,
+    gateways::Gateways,
+    holders::Holders,
+    preflight::Preflight,
+    records::Challenges,
+    upkeep::Windows,
+    waits::{Awaited, Waits},
 };
 use crate::{
-    backoff::Backoffs, cache::Cache, failure::Failure, metrics::Metrics, news::News,
+    backoff::Backoffs, cache::Cache, failure::Failure, metrics::Metrics, news::News, run::Clock,
     written::Written,
 };
 
 /// How soon a Domain is looked at again of which the watch has not told what we wrote ourselves.
 const UNTOLD_AGAIN: Duration = Duration::from_millis(100);
-/// What waits for a gateway is asked again this soon.
-const GATEWAY_AGAIN: Duration = Duration::from_secs(1);
+/// How often [`insist`] writes.
+const WRITES: u32 = 6;
+/// And how long it waits between.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What reconciling a Domain needs.
 pub struct Domains {
@@ -70,7 +85,8 @@ pub struct Domains {
     authorities: Authorities,
     certificates: Certificates,
     challenges: Challenges,
-    windows: steps::Windows,
+    windows: Windows,
+    waits: Waits,
     holders: Holders,
     namespace: String,
     touch: UnboundedSender<ObjectRef<Domain>>,
@@ -78,6 +94,7 @@ pub struct Domains {
     news: News,
     written: Written<ObjectRef<Domain>>,
     backoff: Backoffs<ObjectRef<Domain>>,
+    clock: Clock,
 }
 
 /// Where Domains live, beside the cluster.
@@ -90,6 +107,10 @@ pub struct Surroundings<'a> {
     pub namespace: &'a str,
     /// Names that are kept.
     pub kept: Store<ConfigMap>,
+    /// The gateway's pods.
+    pub gateways: Store<Pod>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Domains {
@@ -109,6 +130,8 @@ impl Domains {
             platform,
             namespace,
             kept,
+            gateways,
+            clock,
         } = surroundings;
         let domains = Self {
             dns: Dns {
@@ -116,27 +139,28 @@ impl Domains {
                 authority_port: 53,
                 patience: config.patience(),
             },
-            gateways: Gateways::new(
-                client.clone(),
-                &platform.gateway_namespace,
-                platform.gateway_labels.iter(),
-            ),
+            gateways: Gateways::new(gateways),
             authorities: Authorities::new(client.clone(), namespace, &config.acme.directories),
             certificates: Certificates::new(client.clone(), &platform.gateway_namespace),
             challenges: Challenges::new(client.clone(), namespace, &config.acme.dns01),
-            windows: steps::Windows::default(),
+            windows: Windows::default(),
+            waits: Waits::default(),
             namespace: platform.gateway_namespace.clone(),
             holders: Holders::new(client.clone(), namespace, cache.domains.clone(), kept),
             zone: platform.zone.clone(),
             news: News::new(client.clone()),
             written: Written::default(),
             backoff: Backoffs::new(Duration::from_millis(500), Duration::from_secs(60)),
+            clock,
             client,
             cache,
             touch,
             metrics,
         };
         domains.remember();
+        for directory in &config.acme.directories {
+            domains.metrics.expect_orders(&directory.name);
+        }
         Ok(domains)
     }
 
@@ -164,7 +188,8 @@ impl Domains {
         }
         orders.sort_by_key(|(at, ..)| *at);
         for (at, authority, request) in orders {
-            self.authorities.remember(&authority, &request, at);
+            self.authorities
+                .note(&authority, |line| line.remember(&request, at));
         }
     }
 }
@@ -176,6 +201,30 @@ struct Seen {
     is_proven: bool,
     /// What became of our own request; `None` when none was made.
     reach: Option<Reach>,
+}
+
+/// Writes again, a few times, what would be lost if it were not written.
+///
+/// # Errors
+/// What the API server says against it at last, or at once when it refuses it.
+async fn insist<T, F>(write: impl Fn() -> F) -> Result<T, kube::Error>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    for _ in 1..WRITES {
+        match write().await {
+            Err(error) if may_pass(&error) => tokio::time::sleep(WRITE_AGAIN).await,
+            written => return written,
+        }
+    }
+    write().await
+}
+
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 500..),
+        _ => true,
+    }
 }
 
 fn registered(spec: &DomainSpec) -> String {
@@ -205,7 +254,7 @@ pub async fn reconcile(domain: Arc<Domain>, operator: Arc<Domains>) -> Result<Ac
     let Some(domain) = operator.written.latest(&key, domain, look).await else {
         return Ok(Action::requeue(UNTOLD_AGAIN));
     };
-    let result = operator.make_true(&domain).await;
+    let result = acme::listening(operator.make_true(&domain)).await;
     operator
         .metrics
         .reconciled("domain", started.elapsed(), result.as_ref().err());
@@ -231,15 +280,16 @@ pub fn retry(domain: Arc<Domain>, failure: &Failure, operator: Arc<Domains>) -> 
 
 impl Domains {
     async fn make_true(&self, domain: &Domain) -> Result<Action, Failure> {
-        let now = Timestamp::now();
+        let now = (self.clock)();
         if domain.metadata.deletion_timestamp.is_some() {
             return self.finalize(domain, now).await;
         }
-        if !domain
+        let has_finalizer = domain
             .finalizers()
             .iter()
-            .any(|finalizer| finalizer == labels::DOMAIN_FINALIZER)
-        {
+            .any(|finalizer| finalizer == labels::DOMAIN_FINALIZER);
+        // The platform's own goes with the platform, when nobody is left to give it back.
+        if !has_finalizer && !self.is_platforms(domain) {
             self.take_finalizer(domain).await?;
         }
         let look_now = domain.annotations().get(labels::LOOK_NOW).cloned();
@@ -257,14 +307,15 @@ impl Domains {
         if is_asked {
             // Somebody has mended what was refused, or knows that somebody is there again.
             status.failure = None;
-            self.authorities.ask_again();
+            self.authorities.ask_again(&domain.spec.hostname);
         }
         let place = self.place(domain);
         let is_delegated = place
             .as_ref()
             .is_some_and(|place| place.delegated.is_some());
-        let is_due =
-            report::is_due(domain, look_now, now) || order::wants_look(domain, is_delegated, now);
+        let preferred = self.authorities.preferred(now).map(|it| it.name.as_str());
+        let is_due = report::is_due(domain, look_now, now)
+            || order::wants_look(domain, is_delegated, preferred, now);
         let seen = if is_due {
             self.look(domain, target.as_deref(), &organization).await
         } else {
@@ -275,11 +326,11 @@ impl Domains {
             let forgotten = self.holders.forget(&domain.spec.hostname).await;
             forgotten.map_err(|source| observe("the note that keeps the hostname", source))?;
         }
-        let authority = self.authorities.preferred(now);
-        let account = authority.and_then(|it| self.authorities.account_url(&it.name));
-        let identities = authority
-            .map(|it| it.caa_identities.clone())
-            .unwrap_or_default();
+        let authority = order::authority(status.order.as_ref(), preferred);
+        let account = match authority.filter(|_| seen.is_some()) {
+            Some(name) => self.authorities.account_url(name).await,
+            None => None,
+        };
         let facts = Facts {
             target: target.as_deref(),
             organization_uid: &organization,
@@ -293,17 +344,24 @@ impl Domains {
                 Some((delegated, place.name.as_str()))
             }),
             certifier: Certifier {
-                identities: &identities,
+                name: authority,
+                identities: self.authorities.caa_identities(authority),
                 method: domain.spec.challenge.unwrap_or_default().name(),
                 account: account.as_deref(),
             },
         };
         let checked = report::check(domain, &facts);
         let step = self.advance(domain, &checked, &mut status, now).await?;
+        for (name, waiting, left, is_failing) in self.authorities.standing(now) {
+            self.metrics.set_authority(name, waiting, left, is_failing);
+        }
         let served = self.served(domain, &status, &checked).await;
         let is_served = served
             .as_ref()
             .is_none_or(|it| it.state == plan::health::State::Well);
+        if served.is_some() && is_served {
+            self.waits.forget(&domain.spec.hostname);
+        }
         let progress = report::Progress {
             certified: step.certified,
             served,
@@ -317,13 +375,13 @@ impl Domains {
         let again = [
             next_look,
             step.again,
-            (!is_served).then(|| now + GATEWAY_AGAIN),
+            (!is_served).then(|| self.ask_gateways_again(domain, Awaited::Served, now)),
         ];
         // Nothing to wait for: a name that nobody can have, or no instance yet, which tells when it is.
         let Some(again) = again.into_iter().flatten().min() else {
             return Ok(Action::await_change());
         };
-        let wait = again.duration_since(Timestamp::now());
+        let wait = again.duration_since((self.clock)());
         Ok(Action::requeue(wait.try_into().unwrap_or_default()))
     }
 
@@ -393,8 +451,14 @@ impl Domains {
             return Some(seen);
         }
         let token = format!("{PREFLIGHT}{:032x}", rand::rng().random::<u128>());
-        let addresses = self.dns.addresses(&asked).await;
-        let reach = gateways::reach(&asked, &addresses, &self.zone, &token).await;
+        let records = self.dns.address_records(&asked).await;
+        let preflight = Preflight {
+            hostname: &asked,
+            zone: &self.zone,
+            token: &token,
+            port: preflight::PORT,
+        };
+        let reach = preflight.reach(&records, &seen.look.gateway).await;
         seen.reach = Some(reach);
         Some(seen)
     }
@@ -444,15 +508,20 @@ impl Domains {
         Some(report::served(&domain.spec.hostname, presents))
     }
 
+    /// When gateways are asked again for what is awaited of them. While there is none their watch tells
+    /// when there is.
+    fn ask_gateways_again(&self, domain: &Domain, awaited: Awaited, now: Timestamp) -> Timestamp {
+        let awaited = if self.gateways.are_away() {
+            Awaited::Gateway
+        } else {
+            awaited
+        };
+        self.waits.again(&domain.spec.hostname, awaited, now)
+    }
+
     async fn write_status(&self, domain: &Domain, after: DomainStatus) -> Result<(), Failure> {
         let before = domain.status.clone().unwrap_or_default();
-        let times = after.certificate.as_ref().map(|it| {
-            let renewal = it.renew_at.as_ref().map(|at| at.0.as_second());
-            (it.not_after.0.as_second(), renewal)
-        });
-        let namespace = domain.namespace().unwrap_or_default();
-        self.metrics
-            .set_certificate(&namespace, &domain.spec.hostname, times);
+        self.measure(domain, after.certificate.as_ref());
         if before == after {
             return Ok(());
         }
@@ -464,11 +533,15 @@ impl Domains {
             "status": after,
         });
         let params = PatchParams::apply(labels::MANAGER).force();
-        match self
-            .api(domain)
-            .patch_status(&name, &params, &Patch::Apply(&patch))
-            .await
-        {
+        let (api, patch) = (self.api(domain), Patch::Apply(&patch));
+        let write = || api.patch_status(&name, &params, &patch);
+        // An order that nobody took note of is made again, at the cost of the authority's limits.
+        let written = if before.order == after.order {
+            write().await
+        } else {
+            insist(write).await
+        };
+        match written {
             Ok(answer) => {
                 self.written
                     .note(&ObjectRef::from_obj(domain), answer.meta());
@@ -491,6 +564,33 @@ impl Domains {
         Ok(())
     }
 
+    /// When the certificate of a Domain ends, and when it is renewed. One that has none of a hostname that
+    /// another Domain of the organization has does not speak of it.
+    fn measure(&self, domain: &Domain, certificate: Option<&Certificate>) {
+        let hostname = &domain.spec.hostname;
+        let had = domain
+            .status
+            .as_ref()
+            .and_then(|it| it.certificate.as_ref());
+        if certificate.is_none() && (had.is_none() || self.has_sibling(domain)) {
+            return;
+        }
+        let times = certificate.map(|it| {
+            let renewal = it.renew_at.as_ref().map(|at| at.0.as_second());
+            (it.not_after.0.as_second(), renewal)
+        });
+        let namespace = domain.namespace().unwrap_or_default();
+        self.metrics.set_certificate(&namespace, hostname, times);
+    }
+
+    /// Whether the organization has another Domain of the same hostname.
+    fn has_sibling(&self, domain: &Domain) -> bool {
+        let uid = domain.metadata.uid.as_deref();
+        let namespace = domain.namespace();
+        let others = self.holders.others(&domain.spec.hostname, uid);
+        others.iter().any(|other| other.namespace == namespace)
+    }
+
     fn api(&self, domain: &Domain) -> Api<Domain> {
         Api::namespaced(self.client.clone(), &domain.namespace().unwrap_or_default())
     }
@@ -503,9 +603,8 @@ impl Domains {
         }
         let hostname = &domain.spec.hostname;
         self.authorities.leave(hostname);
-        let others = self
-            .holders
-            .others(hostname, domain.metadata.uid.as_deref());
+        self.waits.forget(hostname);
+        self.windows.forget(hostname);
         let status = domain.status.as_ref();
         let record = status.and_then(|status| status.challenge_record.as_ref());
         if let Some(record) = record
@@ -521,8 +620,7 @@ impl Domains {
             .is_some_and(|status| condition::is_true(&status.conditions, report::HOSTNAME_HELD));
         if was_held && !self.is_platforms(domain) {
             let was_proven = status.is_some_and(|status| status.proven_at.is_some());
-            let namespace = domain.namespace();
-            let stays = others.iter().any(|other| other.namespace == namespace);
+            let stays = self.has_sibling(domain);
             if was_proven && !stays {
                 let kept = self.holders.keep(domain, now).await;
                 kept.map_err(|source| Failure::Apply {
@@ -545,11 +643,8 @@ impl Domains {
         if let Err(error) = self.holders.tidy(now).await {
             tracing::warn!(%error, "notes of hostnames that are free now stay");
         }
-        let namespace = domain.namespace().unwrap_or_default();
-        self.metrics.set_certificate(&namespace, hostname, None);
-        for other in others {
-            let _ = self.touch.send(other);
-        }
+        self.measure(domain, None);
+        self.touch_others(domain);
         Ok(Action::await_change())
     }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt as _;
-use hickory_net::{DnsHandle, runtime::TokioRuntimeProvider, udp::UdpClientStream};
+use hickory_net::{DnsHandle, NetError, runtime::TokioRuntimeProvider, udp::UdpClientStream};
 use hickory_proto::{
     op::{DnsRequest, Message, ResponseCode, update_message},
     rr::{Name, RData, RecordSet, RecordType, TSigner, rdata::TXT, rdata::tsig::TsigAlgorithm},
@@ -204,8 +204,17 @@ impl DynamicUpdates {
             .with_signer(Some(self.signer().await?))
             .exchange();
         let asked = async { exchange.send(DnsRequest::from(update)).next().await };
+        let key_is_wrong = || {
+            format!(
+                "the DNS server {server} does not know the key {:?}, or has another one of this \
+                 name, or another time of day; see acme.dns01.rfc2136",
+                self.config.key_name
+            )
+        };
         let answer = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Some(Ok(answer))) => answer.into_message(),
+            // Who does not know our key does not sign the refusal (RFC 8945 §5.3.2).
+            Ok(Some(Err(NetError::Proto(_)))) => return Err(key_is_wrong()),
             Ok(Some(Err(error))) => {
                 return Err(format!(
                     "the DNS server {server} does not take the update: {error}"
@@ -215,11 +224,9 @@ impl DynamicUpdates {
         };
         match answer.metadata.response_code {
             ResponseCode::NoError => Ok(()),
-            ResponseCode::NotAuth | ResponseCode::BADSIG | ResponseCode::BADKEY => Err(format!(
-                "the DNS server {server} does not know the key {:?}, or it is another one; see \
-                 acme.dns01.rfc2136",
-                self.config.key_name
-            )),
+            ResponseCode::NotAuth | ResponseCode::BADSIG | ResponseCode::BADKEY => {
+                Err(key_is_wrong())
+            }
             code => Err(format!(
                 "the DNS server {server} refuses the update: {code}"
             )),

@@ -1,40 +1,50 @@
-//! A certificate order, one step a pass. Which step is decided in `plan::domain::order`; what came of
-//! it is left in the status, which is saved before the next one.
+//! A certificate order, step by step. Which step is decided in `plan::domain::order`; what came of it is
+//! left in the status. A pass ends when somebody has to be waited for, and once there is an answer for
+//! the gateways to give.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use crds::{
     Domain,
-    condition::Time,
+    condition::{self, Time},
     domain::{
         Challenge, ChallengeAnswer, ChallengeRecord, DomainStatus, Order, OrderFailure, OrderStep,
-        Revoked,
     },
-    labels,
 };
-use instant_acme::{ChallengeType, Error, RevocationReason};
+use instant_acme::{ChallengeType, Error};
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt as _;
 use plan::{
     domain::{
-        certificate::{self, Place},
-        limits,
+        certificate, limits,
+        line::{self, Turn},
         order::{self, Next, Said},
-        report::Checked,
+        report::{self, Checked},
     },
     health::Finding,
 };
 
-use super::{Domains, authorities::Setback, certificates, registered};
+use super::{
+    Domains,
+    acme::{Authority, is_account_lost, is_bad_nonce},
+    authorities::{Asked, Setback},
+    certificates,
+    config::Directory,
+    registered,
+    upkeep::chance,
+    waits::Awaited,
+};
 use crate::failure::Failure;
 
-/// An authority that is at work is asked again this soon.
+/// After an order that is dropped without a failure, or trouble that names no time.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+/// An answer that is not in place for so long is said to be waited for.
+const SAID_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// After trouble with an authority.
 const TROUBLE_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// So long an authority may say that an order is ready which it was asked to finalize already.
+const LAG: SignedDuration = SignedDuration::from_secs(10);
+/// Steps and questions of a pass at most: ask what became of it, finalize, ask, download.
+const STEPS: u32 = 4;
 
 /// What a pass came to.
 pub struct Step {
@@ -55,45 +65,6 @@ fn kind_of(domain: &Domain) -> ChallengeType {
         Challenge::Http01 => ChallengeType::Http01,
         Challenge::Dns01 => ChallengeType::Dns01,
     }
-}
-
-/// The reasons that somebody who holds a certificate may give (RFC 5280 §5.3.1).
-fn revocation_reason(name: &str) -> Option<RevocationReason> {
-    Some(match name {
-        "unspecified" => RevocationReason::Unspecified,
-        "keyCompromise" => RevocationReason::KeyCompromise,
-        "affiliationChanged" => RevocationReason::AffiliationChanged,
-        "superseded" => RevocationReason::Superseded,
-        "cessationOfOperation" => RevocationReason::CessationOfOperation,
-        _ => return None,
-    })
-}
-
-/// How often an authority is asked when it wants a certificate to be renewed.
-const WINDOW_AGAIN: SignedDuration = SignedDuration::from_hours(6);
-
-/// When which hostname's authority was asked for its window.
-#[derive(Default)]
-pub struct Windows(Mutex<HashMap<String, Timestamp>>);
-
-impl Windows {
-    /// Whether it is time to ask again; it counts as asked then.
-    fn is_due(&self, hostname: &str, now: Timestamp) -> bool {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = asked
-            .get(hostname)
-            .is_none_or(|at| now.duration_since(*at) >= WINDOW_AGAIN);
-        if is_due {
-            asked.insert(hostname.to_owned(), now);
-        }
-        is_due
-    }
-}
-
-/// Spreads renewals over their window; the same for a certificate each time.
-fn chance(serial: &str) -> f64 {
-    // 32 bits are exact in a float.
-    f64::from((plan::digest::number(serial) >> 32) as u32) / f64::from(u32::MAX)
 }
 
 impl Domains {
@@ -121,9 +92,11 @@ impl Domains {
             });
         }
         if let Some(secret) = &domain.spec.certificate_secret {
-            self.authorities.leave(hostname);
-            self.withdraw(status).await;
-            status.order = None;
+            if status.order.is_some() {
+                self.drop_order(domain, status, None, now).await;
+            } else {
+                self.authorities.leave(hostname);
+            }
             if !checked.is_proven {
                 return Ok(Step {
                     certified: certificate::while_waiting(status, waits(), now),
@@ -145,34 +118,34 @@ impl Domains {
                 again: None,
             });
         }
-        if self.authorities.is_empty() {
+        let missing = if self.authorities.is_empty() {
+            Some(Finding::stuck(
+                "NoAuthority",
+                "the platform has no certificate authority; its operators name one in the \
+                 chart's value acme.directories",
+            ))
+        } else if domain.spec.is_dns01() && self.challenges.place(hostname).is_none() {
+            Some(Finding::stuck(
+                "NoDnsProvider",
+                "the platform cannot write DNS records, which dns-01 needs; its operators set \
+                 acme.dns01 of the chart; or set spec.challenge to http-01, or bring a \
+                 certificate in spec.certificateSecret",
+            ))
+        } else {
+            None
+        };
+        if let Some(missing) = missing {
             return Ok(Step {
-                certified: Finding::stuck(
-                    "NoAuthority",
-                    "the platform has no certificate authority; its operators name one in the \
-                     chart's value acme.directories",
-                ),
+                certified: certificate::cannot_be_had(status, missing, now),
                 again: None,
             });
         }
-        if domain.spec.is_dns01() && self.challenges.place(hostname).is_none() {
-            return Ok(Step {
-                certified: Finding::stuck(
-                    "NoDnsProvider",
-                    "the platform cannot write DNS records, which dns-01 needs; its operators set \
-                     acme.dns01 of the chart; or set spec.challenge to http-01, or bring a \
-                     certificate in spec.certificateSecret",
-                ),
-                again: None,
-            });
-        }
-        let mut place = None;
-        let mut trouble = None;
+        let mut awaited = certificate::Awaited::default();
         if let Err(message) = self.revoke_if_asked(domain, status, now).await {
-            trouble = Some(message);
+            awaited.trouble = Some(message);
         }
         let again = match self
-            .take_step(domain, checked, status, &mut place, now)
+            .take_step(domain, checked, status, &mut awaited, now)
             .await
         {
             Ok(again) => again,
@@ -192,12 +165,17 @@ impl Domains {
                 if is_left {
                     self.drop_order(domain, status, None, now).await;
                 }
-                trouble = Some(message);
+                awaited.trouble = Some(message);
                 let asks_another = status.order.is_none() && self.authorities.is_there(now);
                 until.filter(|_| !asks_another).or(Some(now + ASK_AGAIN))
             }
+            Err(Halt::Authority(Setback::Paused { words, until })) => {
+                awaited.paused = Some((words, until));
+                self.drop_order(domain, status, None, now).await;
+                Some(until)
+            }
             Err(Halt::Cluster(message)) => {
-                trouble = Some(message);
+                awaited.trouble = Some(message);
                 Some(now + TROUBLE_AGAIN)
             }
         };
@@ -207,12 +185,13 @@ impl Domains {
                 .as_ref()
                 .is_some_and(|it| it.serial == revoked.serial)
         });
-        let is_asked = status.order.is_none() && !is_revoked && trouble.is_none();
+        let is_asked = status.order.is_none() && !is_revoked && awaited.trouble.is_none();
         if checked.has_looked() && is_asked && self.windows.is_due(hostname, now) {
             self.ask_for_the_window(hostname, status, now).await;
         }
-        let mut certified = certificate::judge(status, place.as_ref(), trouble.as_deref(), now);
-        if place.is_none() && status.order.is_none() && !checked.may_order && trouble.is_none() {
+        let mut certified = certificate::judge(status, &awaited, now);
+        let waits_for_checks = awaited == certificate::Awaited::default() && !checked.may_order;
+        if waits_for_checks && status.order.is_none() {
             certified = certificate::while_waiting(status, certified, now);
         }
         let rests = order::pause_ends(order::failed(status)).max(order::due(status));
@@ -225,26 +204,26 @@ impl Domains {
         domain: &Domain,
         checked: &Checked,
         status: &mut DomainStatus,
-        place: &mut Option<Place>,
+        awaited: &mut certificate::Awaited,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Halt> {
         let hostname = domain.spec.hostname.as_str();
-        let looked_at = if checked.has_looked() {
-            Some(now)
-        } else {
-            status.looked_at.as_ref().map(|at| at.0)
-        };
+        let preferred = self.authorities.preferred(now);
         let mut said = None;
         let mut is_answered = false;
-        // Asking changes nothing, and the answer leads to the step itself.
-        for _ in 0..3 {
+        // As far as nobody has to be waited for. After a crash each step is found done, or is done again.
+        for _ in 0..STEPS {
             let order = status.order.clone();
             let facts = order::Facts {
                 now,
                 order: order.as_ref(),
                 authority_says: said.clone(),
                 may_order: checked.may_order,
-                looked_at,
+                looked_at: checked.looked_at(
+                    order::authority(order.as_ref(), preferred.map(|it| it.name.as_str())),
+                    status,
+                    now,
+                ),
                 is_answered,
                 due: order::due(status),
                 failed: order::failed(status),
@@ -261,7 +240,10 @@ impl Domains {
                 (Next::Rest(until), _) => return Ok((until > now).then_some(until)),
                 (Next::Look, _) => return Ok(Some(now + ASK_AGAIN)),
                 (Next::Create, _) => {
-                    return self.create(domain, status, place, now).await;
+                    let again = self.create(domain, preferred, status, awaited, now).await?;
+                    if status.order.is_none() {
+                        return Ok(again);
+                    }
                 }
                 (Next::AwaitAnswer, Some(order)) => {
                     let given = match (&status.answer, &status.challenge_record) {
@@ -280,37 +262,58 @@ impl Domains {
                         Ok(()) => is_answered = true,
                         Err(why) => {
                             tracing::debug!(why, "the answer is not in place yet");
-                            let waited = now.duration_since(order.since.0);
-                            let is_soon = waited < SignedDuration::from_secs(5);
-                            let pause = if is_soon && status.answer.is_some() {
-                                200
+                            let again = if status.answer.is_some() {
+                                self.ask_gateways_again(domain, Awaited::Answer, now)
                             } else {
-                                2_000
+                                self.waits.again(hostname, Awaited::Answer, now)
                             };
-                            return Ok(Some(now + SignedDuration::from_millis(pause)));
+                            // What takes moments is not worth a word.
+                            let waited = now.duration_since(order.since.0);
+                            awaited.answer = (waited > SAID_AFTER).then_some(why);
+                            return Ok(Some(again));
                         }
                     }
                 }
                 (Next::AskToLook, Some(order)) => {
                     let authority = self.authority(&order).await?;
                     let asked = authority.ask_to_look(&order.url, kind_of(domain)).await;
-                    self.heard(hostname, &order, asked, now).await?;
+                    self.heard(&authority, hostname, &order, asked, now).await?;
                     status.order = Some(Order {
                         step: OrderStep::Validating,
                         since: Time(now),
                         ..order
                     });
-                    return Ok(Some(now));
+                    return Ok(Some(self.waits.again(hostname, Awaited::Authority, now)));
                 }
                 (Next::AskWhatBecame, Some(order)) => {
                     let authority = self.authority(&order).await?;
                     let (state, why) = self
-                        .heard(hostname, &order, authority.state(&order.url).await, now)
+                        .heard(
+                            &authority,
+                            hostname,
+                            &order,
+                            authority.state(&order.url).await,
+                            now,
+                        )
                         .await?;
+                    // It was asked for the certificate, and lags behind itself.
+                    let lags = state == Said::Ready
+                        && order.step == OrderStep::Finalizing
+                        && now.duration_since(order.since.0) < LAG;
                     match state {
-                        Said::Pending | Said::Processing => return Ok(Some(now + ASK_AGAIN)),
+                        Said::Pending | Said::Processing
+                            if !order::is_given_up(&order, Some(&state), now) =>
+                        {
+                            let again = self.waits.again(hostname, Awaited::Authority, now);
+                            return Ok(Some(again));
+                        }
+                        _ if lags => {
+                            let again = self.waits.again(hostname, Awaited::Authority, now);
+                            return Ok(Some(again));
+                        }
                         Said::Invalid => {
-                            self.authorities.refused(&order.authority, hostname, now);
+                            self.authorities
+                                .note(&order.authority, |line| line.failed(hostname, now));
                             let why = why.unwrap_or_else(|| "it does not say why".to_owned());
                             let message = format!("{}: {why}", order.authority);
                             self.drop_order(domain, status, Some(message), now).await;
@@ -320,7 +323,8 @@ impl Domains {
                     }
                 }
                 (Next::Finalize, Some(order)) => {
-                    return self.finalize_order(domain, order, status, now).await;
+                    self.finalize_order(domain, order, status, now).await?;
+                    said = None;
                 }
                 (Next::Download, Some(order)) => {
                     return self.download(domain, &order, status, now).await;
@@ -328,7 +332,12 @@ impl Domains {
                 (Next::Drop { has_failed }, order) => {
                     let message = has_failed.then(|| {
                         let authority = order.map(|order| order.authority).unwrap_or_default();
-                        format!("{authority}: the order came no further for ten minutes")
+                        let waited = if said == Some(Said::Processing) {
+                            "the certificate was not made within a day"
+                        } else {
+                            "the order came no further for ten minutes"
+                        };
+                        format!("{authority}: {waited}")
                     });
                     self.drop_order(domain, status, message, now).await;
                     return Ok(Some(now + ASK_AGAIN));
@@ -343,19 +352,23 @@ impl Domains {
     async fn create(
         &self,
         domain: &Domain,
+        preferred: Option<&Directory>,
         status: &mut DomainStatus,
-        place: &mut Option<Place>,
+        awaited: &mut certificate::Awaited,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Halt> {
         let hostname = &domain.spec.hostname;
-        let Some(directory) = self.authorities.preferred(now) else {
+        let Some(directory) = preferred else {
             return Ok(None);
         };
+        // Of another authority it is no renewal there.
         let before = status.certificate.as_ref();
-        let replaced = match before.filter(|it| it.authority.as_ref() == Some(&directory.name)) {
+        let before = before.filter(|it| it.authority.as_ref() == Some(&directory.name));
+        let replaced = match before {
             Some(_) => self.certificates.identifier(hostname).await,
             None => None,
         };
+        let proven = condition::find(&status.conditions, report::OWNERSHIP_PROVEN);
         let request = limits::Request {
             hostname: hostname.clone(),
             registered: registered(&domain.spec),
@@ -364,21 +377,20 @@ impl Domains {
                 (None, Some(_)) => limits::Kind::Renewal,
                 (None, None) => limits::Kind::First,
             },
+            // A place in line is kept: by a time that no look moves.
             since: before.map_or_else(
-                || status.proven_at.as_ref().map_or(now, |at| at.0),
+                || {
+                    proven
+                        .filter(|it| it.status == "True")
+                        .map_or(now, |it| it.last_transition_time.0)
+                },
                 |certificate| certificate.not_after.0,
             ),
         };
         let reached = self.authorities.reach(&directory.name, now).await;
         let authority = reached.map_err(Halt::Authority)?;
-        let turn = self.authorities.turn(&directory.name, &request, now);
-        let (waiting, left) = self.authorities.line(&directory.name, now);
-        self.metrics.set_line(&directory.name, waiting, left);
-        if let Some(waits) = turn.map_err(|error| Halt::Cluster(error.to_string()))? {
-            // The line may move faster than foreseen.
-            let again = waits.turn.min(now + SignedDuration::from_mins(1));
-            *place = Some(waits);
-            return Ok(Some(again.max(now + ASK_AGAIN)));
+        if let Some(again) = self.stand_in_line(directory, &request, awaited, now)? {
+            return Ok(Some(again));
         }
         let mut created = authority.create(hostname, replaced.clone()).await;
         // It does not know the certificate or not as ours, has replaced it already, or does not know
@@ -386,18 +398,22 @@ impl Domains {
         let refuses_replacing = match &created {
             Err(Error::Unsupported(_)) => true,
             Err(Error::Other(cause)) => cause.to_string().contains("replaces field mismatch"),
-            Err(Error::Api(problem)) => {
-                let kind = problem.r#type.as_deref().unwrap_or_default();
+            Err(error @ Error::Api(problem)) => {
                 let status = problem.status.unwrap_or_default();
-                (400..500).contains(&status)
-                    && status != 429
-                    && ![":accountDoesNotExist", ":badNonce"]
-                        .iter()
-                        .any(|other| kind.ends_with(other))
+                let is_of_the_account = is_account_lost(error) || is_bad_nonce(error);
+                (400..500).contains(&status) && status != 429 && !is_of_the_account
             }
             _ => false,
         };
         if replaced.is_some() && refuses_replacing {
+            // This one counts like any other, and may have to wait.
+            let request = limits::Request {
+                kind: limits::Kind::Renewal,
+                ..request
+            };
+            if let Some(again) = self.stand_in_line(directory, &request, awaited, now)? {
+                return Ok(Some(again));
+            }
             created = authority.create(hostname, None).await;
         }
         let url = match created {
@@ -405,8 +421,21 @@ impl Domains {
             Err(error) => {
                 let setback = self
                     .authorities
-                    .failed(&directory.name, hostname, &error, now)
+                    .failed(
+                        &directory.name,
+                        (Asked::Order, &authority),
+                        hostname,
+                        &error,
+                        now,
+                    )
                     .await;
+                if matches!(setback, Setback::Refusal(_)) {
+                    self.metrics.ordered(&directory.name, false);
+                }
+                if setback != Setback::Gone {
+                    self.authorities
+                        .note(&directory.name, |line| line.nothing_came(hostname));
+                }
                 return Err(Halt::Authority(setback));
             }
         };
@@ -421,6 +450,31 @@ impl Domains {
         Ok(Some(now))
     }
 
+    /// When an order is asked for again that has to wait for its turn; `None` when it may be made.
+    fn stand_in_line(
+        &self,
+        directory: &Directory,
+        request: &limits::Request,
+        awaited: &mut certificate::Awaited,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Halt> {
+        let turn = self.authorities.turn(&directory.name, request, now);
+        Ok(
+            match turn.map_err(|error| Halt::Cluster(error.to_string()))? {
+                Turn::Now => None,
+                Turn::InLine(place) => {
+                    let again = line::ask_again(place.turn, now);
+                    awaited.place = Some(place);
+                    Some(again)
+                }
+                Turn::Paused { words, until } => {
+                    awaited.paused = Some((words, until));
+                    Some(until)
+                }
+            },
+        )
+    }
+
     async fn find_answer(
         &self,
         domain: &Domain,
@@ -431,7 +485,7 @@ impl Domains {
         let authority = self.authority(order).await?;
         let challenge = authority.challenge(&order.url, kind_of(domain)).await;
         match self
-            .heard(&domain.spec.hostname, order, challenge, now)
+            .heard(&authority, &domain.spec.hostname, order, challenge, now)
             .await?
         {
             Some(challenge) if domain.spec.is_dns01() => {
@@ -456,7 +510,8 @@ impl Domains {
             // An authorization of before still holds.
             None => {
                 self.finalize_order(domain, order.clone(), status, now)
-                    .await
+                    .await?;
+                Ok(Some(now))
             }
         }
     }
@@ -467,7 +522,7 @@ impl Domains {
         order: Order,
         status: &mut DomainStatus,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Halt> {
+    ) -> Result<(), Halt> {
         let hostname = &domain.spec.hostname;
         let kind = domain.spec.key.unwrap_or_default();
         let cluster = |error: anyhow::Error| Halt::Cluster(format!("{error:#}"));
@@ -479,13 +534,18 @@ impl Domains {
         let request = certificates::Certificates::request(hostname, &key).map_err(cluster)?;
         let authority = self.authority(&order).await?;
         let asked = authority.finalize(&order.url, &request).await;
-        self.heard(hostname, &order, asked, now).await?;
+        self.heard(&authority, hostname, &order, asked, now).await?;
+        // Its patience is not renewed by asking again.
+        let since = match order.step {
+            OrderStep::Finalizing => order.since.clone(),
+            _ => Time(now),
+        };
         status.order = Some(Order {
             step: OrderStep::Finalizing,
-            since: Time(now),
+            since,
             ..order
         });
-        Ok(Some(now))
+        Ok(())
     }
 
     async fn download(
@@ -498,8 +558,8 @@ impl Domains {
         let hostname = &domain.spec.hostname;
         let authority = self.authority(order).await?;
         let chain = authority.download(&order.url).await;
-        let Some(chain) = self.heard(hostname, order, chain, now).await? else {
-            return Ok(Some(now + ASK_AGAIN));
+        let Some(chain) = self.heard(&authority, hostname, order, chain, now).await? else {
+            return Ok(Some(self.waits.again(hostname, Awaited::Authority, now)));
         };
         let cluster = |error: anyhow::Error| Halt::Cluster(format!("{error:#}"));
         let kept = self.certificates.keep(hostname, &chain).await;
@@ -518,6 +578,8 @@ impl Domains {
         status.order = None;
         status.failure = None;
         self.metrics.ordered(&order.authority, true);
+        self.authorities
+            .note(&order.authority, |line| line.certified(hostname));
         tracing::info!(
             authority = order.authority,
             serial = leaf.serial,
@@ -559,6 +621,9 @@ impl Domains {
         tracing::warn!(message, "a certificate order failed");
         if let Some(order) = order {
             self.metrics.ordered(&order.authority, false);
+            let hostname = &domain.spec.hostname;
+            self.authorities
+                .note(&order.authority, |line| line.nothing_came(hostname));
         }
         let count = status.failure.as_ref().map_or(0, |failure| failure.count);
         status.failure = Some(OrderFailure {
@@ -568,102 +633,14 @@ impl Domains {
         });
     }
 
-    async fn authority(&self, order: &Order) -> Result<Arc<super::acme::Authority>, Halt> {
-        let reached = self.authorities.reach(&order.authority, Timestamp::now());
+    async fn authority(&self, order: &Order) -> Result<Arc<Authority>, Halt> {
+        let reached = self.authorities.reach(&order.authority, (self.clock)());
         reached.await.map_err(Halt::Authority)
-    }
-
-    /// Revokes the certificate that the annotation names, once; a new one is due then.
-    async fn revoke_if_asked(
-        &self,
-        domain: &Domain,
-        status: &mut DomainStatus,
-        now: Timestamp,
-    ) -> Result<(), String> {
-        let Some(wish) = domain.annotations().get(labels::REVOKE) else {
-            return Ok(());
-        };
-        let Some(certificate) = &mut status.certificate else {
-            return Ok(());
-        };
-        let wrong = |what: &str| Err(format!("annotation {}: {what}", labels::REVOKE));
-        let Some((reason, serial)) = wish.split_once('/') else {
-            return wrong("<reason>/<serial> is wanted, such as keyCompromise/795b3b46");
-        };
-        let Some(code) = revocation_reason(reason) else {
-            return wrong(
-                "the reason is one of unspecified, keyCompromise, affiliationChanged, superseded, \
-                 cessationOfOperation",
-            );
-        };
-        let is_done = status
-            .revoked
-            .as_ref()
-            .is_some_and(|it| it.serial == serial);
-        if serial != certificate.serial || is_done {
-            return Ok(());
-        }
-        let Some(name) = &certificate.authority else {
-            return wrong("a certificate that you brought is revoked by who gave it to you");
-        };
-        let authority = self.authorities.reach(name, now).await;
-        let authority = authority.map_err(|setback| setback.to_string())?;
-        let leaf = self.certificates.leaf(&domain.spec.hostname).await;
-        let leaf = leaf.ok_or("the certificate to revoke cannot be read")?;
-        if certificates::serial(&leaf).as_deref() != Some(serial) {
-            return wrong("it is not the certificate in use any more");
-        }
-        let is_revoked = |error: &Error| {
-            let Error::Api(problem) = error else {
-                return false;
-            };
-            let kind = problem.r#type.as_deref().unwrap_or_default();
-            kind.ends_with(":alreadyRevoked")
-        };
-        if let Err(error) = authority.revoke(&leaf, code).await
-            && !is_revoked(&error)
-        {
-            let setback = self
-                .authorities
-                .failed(name, &domain.spec.hostname, &error, now)
-                .await;
-            return Err(format!("the certificate cannot be revoked: {setback}"));
-        }
-        tracing::warn!(serial, reason, "a certificate was revoked on request");
-        certificate.renew_at = Some(Time(now));
-        status.revoked = Some(Revoked {
-            serial: serial.to_owned(),
-            reason: reason.to_owned(),
-            at: Time(now),
-        });
-        Ok(())
-    }
-
-    /// Asks again when the authority wants the certificate to be renewed: it may want it sooner than
-    /// it did (RFC 9773 §4.3).
-    async fn ask_for_the_window(&self, hostname: &str, status: &mut DomainStatus, now: Timestamp) {
-        let Some(certificate) = &mut status.certificate else {
-            return;
-        };
-        let Some(name) = &certificate.authority else {
-            return;
-        };
-        let Ok(authority) = self.authorities.reach(name, now).await else {
-            return;
-        };
-        let Some(id) = self.certificates.identifier(hostname).await else {
-            return;
-        };
-        if let Some(window) = authority.window(&id).await {
-            let chance = chance(&certificate.serial);
-            let (from, to) = (certificate.not_before.0, certificate.not_after.0);
-            let renew_at = order::renew_at(from, to, Some(window), chance);
-            certificate.renew_at = Some(Time(renew_at));
-        }
     }
 
     async fn heard<T>(
         &self,
+        authority: &Authority,
         hostname: &str,
         order: &Order,
         result: Result<T, Error>,
@@ -677,7 +654,13 @@ impl Domains {
             Err(error) => {
                 let setback = self
                     .authorities
-                    .failed(&order.authority, hostname, &error, now)
+                    .failed(
+                        &order.authority,
+                        (Asked::Step, authority),
+                        hostname,
+                        &error,
+                        now,
+                    )
                     .await;
                 Err(Halt::Authority(setback))
             }

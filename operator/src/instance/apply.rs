@@ -9,7 +9,10 @@ use std::{
 
 use crds::{condition, labels};
 use futures_util::future::join_all;
-use k8s_openapi::{NamespaceResourceScope, api::batch::v1::Job};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::StatefulSet, batch::v1::Job},
+};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
@@ -24,7 +27,7 @@ use crate::{
         Child, Children, InstanceKey, Kind, Seen,
         child::{Applied, Digest, is_of},
     },
-    failure::{Failure, name_taken, refusal},
+    failure::{CANNOT_BE_CHANGED, Failure, name_taken, refusal},
 };
 
 /// What became of the writes.
@@ -160,9 +163,11 @@ pub async fn apply(
     }
 
     let (database, workload, jobs, cron_jobs, budgets, pruned) = futures_util::join!(
-        join_all(database.iter().map(|database| {
-            writer.apply_seen(Kind::StatefulSet, condition::DATABASE_READY, database)
-        })),
+        join_all(
+            database
+                .iter()
+                .map(|database| writer.apply_database(database))
+        ),
         join_all(workload.iter().map(|workload| {
             writer.apply_seen(Kind::Deployment, condition::WORKLOAD_READY, workload)
         })),
@@ -223,10 +228,29 @@ impl Writer<'_> {
         let Some((name, params, body)) = self.patch(kind, part, object).await? else {
             return Ok(());
         };
-        let answer = self
-            .api::<K>()
-            .patch_metadata(&name, &params, &Patch::Apply(&body))
-            .await;
+        let api = self.api::<K>();
+        let planned = Patch::Apply(&body);
+        let apply = || api.patch_metadata(&name, &params, &planned);
+        let mut answer = apply().await;
+        if is_invalid(&answer)
+            && let Some(child) = self.known(kind, &name)
+        {
+            // What somebody put into a list of ours stands beside it: a Service with two ports of one
+            // name is none. This puts our lists in the place of theirs.
+            let mut lists = body.clone();
+            lists["metadata"]["uid"] = child.uid.as_str().into();
+            let params = PatchParams {
+                field_manager: Some(labels::MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            let replaced = api
+                .patch_metadata(&name, &params, &Patch::Merge(&lists))
+                .await;
+            if replaced.is_ok() {
+                self.operator.metrics.wrote();
+                answer = apply().await;
+            }
+        }
         match answer {
             Ok(answer) => {
                 self.wrote(kind, &name, &answer.metadata, Seen::Presence);
@@ -328,6 +352,26 @@ impl Writer<'_> {
         self.operator.metrics.wrote();
     }
 
+    /// Most of a StatefulSet cannot be changed. One that differs there is made anew; its pod runs on
+    /// meanwhile, and belongs to the next one.
+    async fn apply_database(&self, database: &StatefulSet) -> Result<(), Trouble> {
+        let (kind, name) = (Kind::StatefulSet, database.name_any());
+        let applied = self
+            .apply_seen(kind, condition::DATABASE_READY, database)
+            .await;
+        match (applied, self.known(kind, &name)) {
+            (Err(Trouble::Refused(refusal)), Some(child))
+                if refusal.reason == CANNOT_BE_CHANGED && !child.is_deleting =>
+            {
+                let (operator, key) = (self.operator, self.key);
+                let deleted =
+                    delete_child_by(operator, key, kind, &name, child, PropagationPolicy::Orphan);
+                deleted.await.map_err(Trouble::Failed)
+            }
+            (applied, _) => applied,
+        }
+    }
+
     /// Jobs cannot be changed. One that failed and would be different now is made anew.
     async fn apply_job(&self, job: &Job) -> Result<(), Trouble> {
         let name = job.name_any();
@@ -399,12 +443,32 @@ pub async fn delete_child(
     name: &str,
     child: &Child,
 ) -> Result<(), Failure> {
+    delete_child_by(
+        operator,
+        key,
+        kind,
+        name,
+        child,
+        PropagationPolicy::Background,
+    )
+    .await
+}
+
+/// The same; what belongs to it goes with it, or stays.
+async fn delete_child_by(
+    operator: &Instances,
+    key: &InstanceKey,
+    kind: Kind,
+    name: &str,
+    child: &Child,
+    policy: PropagationPolicy,
+) -> Result<(), Failure> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(child.uid.clone()),
             resource_version: None,
         }),
-        propagation_policy: Some(PropagationPolicy::Background),
+        propagation_policy: Some(policy),
         ..DeleteParams::default()
     };
     let api = Api::<kube::core::DynamicObject>::namespaced_with(
@@ -475,4 +539,9 @@ pub(super) fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::E
             source: Box::new(error),
         }),
     }
+}
+
+/// Whether the API server says that the object would not be valid.
+fn is_invalid<T>(answer: &Result<T, kube::Error>) -> bool {
+    matches!(answer, Err(kube::Error::Api(status)) if status.code == 422)
 }

@@ -1,5 +1,5 @@
-//! Delete: keeps or removes volumes and secrets as the instance asked, then lets it go. Everything
-//! else goes with its owner. Short and idempotent: each pass does what is left.
+//! Delete: closes the site, keeps or removes volumes and secrets as the instance asked, then lets it
+//! go. Everything else goes with its owner. Short and idempotent: each pass does what is left.
 
 use crds::{AppInstance, app_instance::DeletionPolicy, labels};
 use futures_util::future::join_all;
@@ -43,6 +43,9 @@ pub async fn finalize(
         return Ok(Action::await_change());
     }
     let mut kept = operator.cache.children(key);
+    // First of all nobody is let in any more: a site whose database goes before it shows errors.
+    let routes = kept.extract_if(.., |(kind, _), _| *kind == Kind::Route);
+    delete(operator, key, &routes.collect()).await?;
     kept.retain(|(kind, _), _| matches!(kind, Kind::PersistentVolumeClaim | Kind::Secret));
     if instance.spec.deletion_policy == DeletionPolicy::Delete {
         let unseen = without_labels(instance, key, operator, &kept).await?;
@@ -54,14 +57,7 @@ pub async fn finalize(
         .collect();
     let (reason, note) = match instance.spec.deletion_policy {
         DeletionPolicy::Delete => {
-            let deletions = kept
-                .iter()
-                .filter(|(_, child)| !child.is_deleting)
-                .map(|((kind, name), child)| delete_child(operator, key, *kind, name, child));
-            join_all(deletions)
-                .await
-                .into_iter()
-                .collect::<Result<(), Failure>>()?;
+            delete(operator, key, &kept).await?;
             ("DataDeleted", format!("deleted: {}", names.join(", ")))
         }
         DeletionPolicy::Retain => (
@@ -83,6 +79,18 @@ pub async fn finalize(
     operator.troubles.forget(key);
     tracing::info!(reason, "deleted");
     Ok(Action::await_change())
+}
+
+async fn delete(
+    operator: &Instances,
+    key: &InstanceKey,
+    children: &Children,
+) -> Result<(), Failure> {
+    let deletions = children
+        .iter()
+        .filter(|(_, child)| !child.is_deleting)
+        .map(|((kind, name), child)| delete_child(operator, key, *kind, name, child));
+    join_all(deletions).await.into_iter().collect()
 }
 
 /// Volumes and Secrets that lost their labels: out of the watch's sight, and still this instance's,

@@ -24,12 +24,18 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{controller::Action, reflector::ObjectRef},
 };
-use plan::{Context, Observed, Platform, check::is_granted, context::OrganizationFacts, names};
+use plan::{
+    Context, Observed, Platform, Rejection,
+    check::is_granted,
+    context::OrganizationFacts,
+    names,
+    quota::{self, Promise, Room},
+};
 use rand::RngExt as _;
 
 use crate::{
     cache::{Cache, Children, InstanceKey, Seen},
-    failure::{Failure, lasting},
+    failure::{FAILURES_THAT_LAST, Failure, lasting},
     metrics::Metrics,
     news::News,
     written::Written,
@@ -51,8 +57,6 @@ pub struct Instances {
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait: a fault that lasts is looked at this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// After so many failures in a row, about five seconds, the object says so.
-const FAILURES_THAT_LAST: u32 = 3;
 /// How often something that was refused is tried again: what it waits for, such as a larger quota,
 /// is no event of ours.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
@@ -128,7 +132,13 @@ pub fn retry(instance: Arc<AppInstance>, failure: &Failure, operator: Arc<Instan
 async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Action, Failure> {
     let key = key_of(instance);
     if instance.metadata.deletion_timestamp.is_some() {
-        return finalize::finalize(instance, &key, operator).await;
+        let finalized = finalize::finalize(instance, &key, operator).await;
+        if let Err(failure) = &finalized
+            && operator.backoff.count(&key) >= FAILURES_THAT_LAST
+        {
+            report::deletion_waits(operator, instance, failure).await?;
+        }
+        return finalized;
     }
     if !instance
         .finalizers()
@@ -158,6 +168,13 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
             pod_security: organization.spec.pod_security,
             most_instances: usize::try_from(organization.spec.quota.instances).unwrap_or_default(),
             earlier_instances: earlier_instances(operator, instance, &key),
+            room: definition
+                .as_deref()
+                .filter(|definition| quota::grows(instance, &definition.spec, &observed))
+                .map(|_| Room {
+                    quota: Promise::from(&organization.spec.quota),
+                    others: promised_to_others(operator, &key),
+                }),
         });
     let token = host_token();
     let context = Context {
@@ -210,7 +227,8 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok())
         // A moment later than the deadline, so that it has passed when we look.
         .map(|wait| wait + Duration::from_millis(200));
-    let again = (!refusals.is_empty()).then_some(REFUSED_AGAIN);
+    let is_refused = !refusals.is_empty() || matches!(plan, Err(Rejection::SizeOverQuota { .. }));
+    let again = is_refused.then_some(REFUSED_AGAIN);
     let trouble = operator.troubles.look_again(&key);
     let tidy = keeps_jobs.then_some(TIDY_AGAIN);
     Ok([wake, again, trouble, tidy]
@@ -261,6 +279,20 @@ fn earlier_instances(operator: &Instances, instance: &AppInstance, key: &Instanc
         .filter(|other| other.name_any() != key.name)
         .filter(|other| is_granted(other) || turn(other) < own_turn)
         .count()
+}
+
+/// What the other instances of its organization have.
+fn promised_to_others(operator: &Instances, key: &InstanceKey) -> Promise {
+    let instances = operator.cache.instances_in(&key.namespace);
+    let others = instances.iter().map(|other| key_of(other));
+    others
+        .filter(|other| other != key)
+        .flat_map(|other| operator.cache.children(&other))
+        .filter_map(|(_, child)| match child.seen {
+            Seen::Workload(workload) => Some(workload.promise.times(workload.wished)),
+            _ => None,
+        })
+        .sum()
 }
 
 /// The finalizer is taken before anything is made that might have to be removed.

@@ -14,11 +14,14 @@ use kube::{
 };
 use plan::{
     DesiredState, Observed,
-    health::{self, Report},
+    health::{self, Finding, Refusal, Report},
 };
 
 use super::Instances;
-use crate::{cache::InstanceKey, failure::Failure};
+use crate::{
+    cache::InstanceKey,
+    failure::{Failure, lasting},
+};
 
 /// Field manager of the conditions `BackendReady` and `Ready` on Routes: `Accepted` on the same list
 /// belongs to `hostnames.rs`.
@@ -42,6 +45,35 @@ pub async fn report(
     let told = tell_gateway(operator, key, report).await;
     write_status(operator, instance, &before, after).await?;
     told
+}
+
+/// Says what keeps an instance from being deleted.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn deletion_waits(
+    operator: &Instances,
+    instance: &AppInstance,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let before = instance.status.clone().unwrap_or_default();
+    let Refusal {
+        reason, message, ..
+    } = lasting(failure);
+    let finding = Finding::stuck(reason, format!("it cannot be deleted: {message}"));
+    let generation = instance.metadata.generation;
+    let mut conditions =
+        health::summary(&before.conditions, &finding, generation, Timestamp::now());
+    let parts = before.conditions.iter().filter(|known| {
+        ![condition::READY, condition::STALLED, condition::RECONCILING]
+            .contains(&known.type_.as_str())
+    });
+    conditions.extend(parts.cloned());
+    let after = AppInstanceStatus {
+        conditions,
+        ..before.clone()
+    };
+    write_status(operator, instance, &before, after).await
 }
 
 fn status(

@@ -9,7 +9,6 @@ use kube::{
     core::ObjectMeta,
 };
 use plan::{Rejection, SecretWish, digest};
-use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -22,6 +21,7 @@ use crate::{
         child::{Applied, Kept, is_of},
     },
     failure::{Failure, name_taken},
+    random::letters_and_digits,
 };
 use crds::{condition::SECRETS_READY, labels};
 
@@ -34,10 +34,12 @@ impl Writer<'_> {
         if let Some(known) = self.known(Kind::Secret, &name) {
             return self.keep_labels(wish, &name, known).await;
         }
-        let data = wish
-            .lengths
-            .iter()
-            .map(|(key, length)| (key.clone(), ByteString(random_text(*length).into_bytes())));
+        let data = wish.lengths.iter().map(|(key, length)| {
+            (
+                key.clone(),
+                ByteString(letters_and_digits(*length).into_bytes()),
+            )
+        });
         let mut secret = Secret {
             metadata: wish.metadata.clone(),
             data: Some(data.collect()),
@@ -173,12 +175,4 @@ fn child(metadata: &ObjectMeta) -> Child {
 
 fn seen(metadata: &ObjectMeta) -> Seen {
     Seen::Secret(Kept::of(metadata))
-}
-
-/// Letters and digits: no app or shell trips over them.
-fn random_text(length: u8) -> String {
-    let mut random = rand::rng();
-    (0..length)
-        .map(|_| char::from(random.sample(rand::distr::Alphanumeric)))
-        .collect()
 }

@@ -18,7 +18,7 @@ use service::Check;
 
 use crate::{
     gateway::Gateway,
-    watch::{Pauses, follow},
+    watch::{Changed, Pauses, follow},
 };
 
 /// Longest token that is answered.
@@ -96,7 +96,9 @@ impl Domains {
     /// Why a host is not let in; `None` when it is not known at all.
     #[must_use]
     pub fn closed(&self, host: &str) -> Option<Closed> {
-        self.0.get(host)?.closed
+        let above = || host.split_once('.').map(|(_, above)| format!("*.{above}"));
+        let told = self.0.get(host);
+        told.or_else(|| self.0.get(above()?.as_str()))?.closed
     }
 }
 
@@ -106,7 +108,7 @@ pub async fn watch(client: Client, gateway: Arc<Gateway>, check: Check) {
         .backoff(Pauses::default())
         .boxed();
     let keep = |domain: Domain, _: Option<&Arc<Told>>| Told::of(domain).map(Arc::new);
-    let report = |known: &std::collections::BTreeMap<_, Arc<Told>>| {
+    let report = |known: &std::collections::BTreeMap<_, Arc<Told>>, _: Changed<'_>| {
         gateway
             .domains
             .store(Arc::new(Domains::build(known.values())));
@@ -145,6 +147,7 @@ mod tests {
             told("new.acme.test", routed("False", "NotProvenYet")),
             told("old.acme.test", routed("False", LOST)),
             told("shop.acme.test", routed("True", "Proven")),
+            told("*.wild.test", routed("False", "NotProvenYet")),
         ];
         Domains::build(all.iter().flatten())
     }
@@ -188,5 +191,9 @@ mod tests {
         assert_eq!(domains.closed("shop.acme.test"), None);
         assert_eq!(domains.closed("www.acme.test"), None);
         assert_eq!(domains.closed("unknown.test"), None);
+        // Also below a wildcard, where it has no Domain of its own.
+        assert_eq!(domains.closed("any.wild.test"), Some(Closed::NotYet));
+        assert_eq!(domains.closed("far.any.wild.test"), None);
+        assert_eq!(domains.closed("wild.test"), None);
     }
 }

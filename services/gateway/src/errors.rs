@@ -153,7 +153,7 @@ impl Refusal {
             Self::PathAmbiguous => ("PathAmbiguous", Client, 400, false, "Bad request", "The path of the request can be read in more than one way."),
             Self::MethodNotAllowed => ("MethodNotAllowed", Client, 405, false, "Method not allowed", "This method is not served here."),
             Self::Misdirected => ("Misdirected", Client, 421, true, "Misdirected request", "This connection was opened for another host. Please open a new one."),
-            Self::UnknownHost => ("UnknownHost", Client, 404, false, "Nothing is here", "There is nothing under this name. Check the address for a typing mistake."),
+            Self::UnknownHost => ("UnknownHost", Client, 404, false, "Nothing is here", "There is nothing under this name. Check the address for a typing mistake. If the name is yours and shall lead to your app, add it to the app's domains."),
             Self::DomainNotProven => ("DomainNotProven", Client, 404, false, "This domain is not connected yet", "Its owner has not shown yet that it is theirs: the DNS record is missing. What to set stands on the owner's Domain object."),
             Self::DomainProofLost => ("DomainProofLost", Client, 404, false, "This domain is not connected any more", "The DNS record that shows whose it is has been gone for more than a week. What to set stands on the owner's Domain object."),
             Self::BodyTooLarge => ("BodyTooLarge", Client, 413, false, "Too large", "What you sent is larger than this site takes."),

@@ -31,9 +31,11 @@ use crate::{
 const ADDRESS_FRESH: Duration = Duration::from_secs(10);
 /// A Service answers at once or not at all; a node that vanished answers nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a refused connection is tried again: a pod that has just died is replaced, or the
-/// operator says so, in about this time.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection is tried again: a pod that has just died is replaced, or the operator says
+/// so, in about this time, and a busy node needs as much to lead to one that has just become ready.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest pause between two tries.
+const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// Below the idle timeouts of common app servers, most of which are 60 s and more; those with
 /// less close first, which costs one retry.
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
@@ -239,7 +241,7 @@ impl Backend {
                 }
                 Err(_) => tokio::time::sleep(pause).await,
             }
-            pause *= 2;
+            pause = CONNECT_PAUSE.min(pause * 2);
         }
     }
 

@@ -149,11 +149,34 @@ impl Gateway {
         certificates: impl Iterator<Item = &'a Arc<Certificate>> + Clone,
     ) {
         let store = Store::build(certificates.clone(), &self.settings.zone);
+        self.metrics.forget_expiries();
+        for one in certificates {
+            self.metrics.set_expiry(&one.secret, Some(one.not_after));
+        }
+        self.take_over(store);
+    }
+
+    /// Takes in what some Secrets hold now, by `namespace/name`; `None` when they are gone.
+    pub fn change_certificates<'a>(
+        &self,
+        changes: impl Iterator<Item = (String, Option<&'a Arc<Certificate>>)>,
+    ) {
+        let mut store = Store::clone(&self.certificates.load());
+        for (secret, certificate) in changes {
+            match certificate {
+                Some(certificate) => store.put(certificate),
+                None => store.remove(&secret),
+            }
+            let not_after = certificate.map(|one| one.not_after);
+            self.metrics.set_expiry(&secret, not_after);
+        }
+        self.take_over(store);
+    }
+
+    fn take_over(&self, store: Store) {
         self.metrics
             .certificates
             .set(i64::try_from(store.len()).unwrap_or(i64::MAX));
-        self.metrics
-            .set_expiries(certificates.map(|one| (&*one.secret, one.not_after)));
         self.certificates.store(Arc::new(store));
     }
 

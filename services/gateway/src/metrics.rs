@@ -223,15 +223,23 @@ impl Metrics {
             .inc();
     }
 
-    /// Replaces the series of all certificates.
-    pub fn set_expiries<'a>(&self, expiries: impl Iterator<Item = (&'a str, i64)>) {
+    /// Ends the series of all certificates.
+    pub fn forget_expiries(&self) {
         self.expiries.clear();
-        for (name, not_after) in expiries {
-            self.expiries
-                .get_or_create(&SecretName {
-                    name: name.to_owned(),
-                })
-                .set(not_after);
+    }
+
+    /// Sets the series of a certificate, or ends it.
+    pub fn set_expiry(&self, secret: &str, not_after: Option<i64>) {
+        let name = SecretName {
+            name: secret.to_owned(),
+        };
+        match not_after {
+            Some(not_after) => {
+                self.expiries.get_or_create(&name).set(not_after);
+            }
+            None => {
+                self.expiries.remove(&name);
+            }
         }
     }
 

@@ -44,7 +44,10 @@ use crate::{
 /// What a phase ends with when it does not go on.
 enum End {
     Refused(Refusal),
-    Redirected(HeaderValue),
+    Redirected {
+        location: HeaderValue,
+        hsts: Option<HeaderValue>,
+    },
     Answered(String),
 }
 
@@ -91,7 +94,7 @@ fn prepare(
     let route = route(gateway, &exchange.host, request.uri())?;
     exchange.route = Some(Arc::clone(&route));
     send_to_https(gateway, connection, request, &exchange.host, &route)?;
-    lead_on(gateway, request, &route)?;
+    lead_on(gateway, connection, request, &route)?;
     admit(&route, request)?;
     Ok(route)
 }
@@ -229,13 +232,22 @@ fn send_to_https<B>(
         .path_and_query()
         .map_or("/", PathAndQuery::as_str);
     match HeaderValue::try_from(https(gateway, host, rest)) {
-        Ok(location) => Err(End::Redirected(location)),
+        // A policy counts by HTTPS only (RFC 6797 §7.2).
+        Ok(location) => Err(End::Redirected {
+            location,
+            hsts: None,
+        }),
         Err(_) => Err(Refusal::PathAmbiguous.into()),
     }
 }
 
 /// A hostname that only leads on to another one.
-fn lead_on<B>(gateway: &Gateway, request: &Request<B>, route: &Route) -> Result<(), End> {
+fn lead_on<B>(
+    gateway: &Gateway,
+    connection: &Connection,
+    request: &Request<B>,
+    route: &Route,
+) -> Result<(), End> {
     let Some(to) = &route.target.redirect_to else {
         return Ok(());
     };
@@ -243,8 +255,12 @@ fn lead_on<B>(gateway: &Gateway, request: &Request<B>, route: &Route) -> Result<
         .uri()
         .path_and_query()
         .map_or("/", PathAndQuery::as_str);
+    let is_secure = is_secure(connection, request.headers());
     match HeaderValue::try_from(https(gateway, to, rest)) {
-        Ok(location) => Err(End::Redirected(location)),
+        Ok(location) => Err(End::Redirected {
+            location,
+            hsts: route.target.hsts.clone().filter(|_| is_secure),
+        }),
         Err(_) => Err(Refusal::PathAmbiguous.into()),
     }
 }
@@ -482,10 +498,12 @@ fn finish(gateway: &Gateway, end: End, mut exchange: Box<Exchange>) -> Response<
             exchange.fault = Some(refusal.fault().name());
             pages::answer(&refusal, &exchange)
         }
-        End::Redirected(location) => {
+        End::Redirected { location, hsts } => {
             let is_safe = matches!(exchange.method, Method::GET | Method::HEAD);
             let mut response = Response::new(Bytes::new());
-            let (status, headers) = pages::redirect(location, is_safe);
+            let (status, mut headers) = pages::redirect(location, is_safe);
+            headers.extend(hsts.map(|policy| (STRICT_TRANSPORT_SECURITY, policy)));
+            headers.insert(X_REQUEST_ID, exchange.request_id.clone());
             *response.status_mut() = status;
             *response.headers_mut() = headers;
             response

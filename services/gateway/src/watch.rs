@@ -1,11 +1,12 @@
-//! Following objects of one kind: events of a watch in, the whole set out, at a bounded pace.
+//! Following objects of one kind: events of a watch in, the whole set out, and which of it changed, at
+//! a bounded pace.
 //!
 //! A single change is reported at once; changes that come in a burst are reported together. While
 //! the API server is away the last set stands, said once in the log and always in the metrics.
 //! A list that begins anew (after a gap) replaces the set only when it is complete.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     time::{Duration, Instant},
 };
@@ -59,6 +60,15 @@ const QUIET: Duration = Duration::from_secs(45);
 /// `(namespace, name)`.
 pub type Key = (String, String);
 
+/// What is not as it was at the last report.
+#[derive(Clone, Copy, Debug)]
+pub enum Changed<'a> {
+    /// Anything: a list has begun anew.
+    All,
+    /// These came, changed or went.
+    Some(&'a BTreeSet<Key>),
+}
+
 /// What the rest of the program learns about the watch itself.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -74,7 +84,7 @@ pub async fn follow<K, V>(
     events: impl Stream<Item = Result<Event<K>, Error>>,
     health: Health,
     mut convert: impl FnMut(K, Option<&V>) -> Option<V>,
-    mut report: impl FnMut(&BTreeMap<Key, V>),
+    mut report: impl FnMut(&BTreeMap<Key, V>, Changed<'_>),
 ) where
     K: Resource + Debug,
     V: Clone,
@@ -83,7 +93,8 @@ pub async fn follow<K, V>(
     let mut known: BTreeMap<Key, V> = BTreeMap::new();
     // The list that is being read; it becomes `known` when it is complete.
     let mut listing: Option<BTreeMap<Key, V>> = None;
-    let mut is_changed = false;
+    let mut changed: BTreeSet<Key> = BTreeSet::new();
+    let mut is_new = false;
     let mut is_away = false;
     let mut last_error = Instant::now();
     let mut next_report = Instant::now();
@@ -91,10 +102,11 @@ pub async fn follow<K, V>(
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = tokio::time::sleep_until(next_report.into()), if is_changed => {
+            () = tokio::time::sleep_until(next_report.into()), if is_new || !changed.is_empty() => {
                 let begun = Instant::now();
-                report(&known);
-                is_changed = false;
+                report(&known, if is_new { Changed::All } else { Changed::Some(&changed) });
+                is_new = false;
+                changed.clear();
                 // A large set takes longer: never more than a fifth of one core goes into it.
                 next_report = Instant::now() + PACE.max(begun.elapsed() * 4);
                 continue;
@@ -124,7 +136,7 @@ pub async fn follow<K, V>(
                 match event {
                     Event::Init => listing = Some(BTreeMap::new()),
                     Event::InitApply(object) => {
-                        let key = key(&object);
+                        let key = key_of(&object);
                         if let Some(value) = convert(object, known.get(&key)) {
                             listing.get_or_insert_default().insert(key, value);
                         }
@@ -133,19 +145,22 @@ pub async fn follow<K, V>(
                     }
                     Event::InitDone => {
                         known = listing.take().unwrap_or_default();
-                        is_changed = true;
+                        is_new = true;
                     }
                     Event::Apply(object) => {
-                        let key = key(&object);
-                        match convert(object, known.get(&key)) {
-                            Some(value) => known.insert(key, value),
-                            None => known.remove(&key),
-                        };
-                        is_changed = true;
+                        let key = key_of(&object);
+                        let before = known.remove(&key);
+                        let after = convert(object, before.as_ref());
+                        // What nothing is kept of is no news.
+                        if before.is_some() || after.is_some() {
+                            changed.insert(key.clone());
+                        }
+                        known.extend(after.map(|value| (key, value)));
                     }
                     Event::Delete(object) => {
-                        known.remove(&key(&object));
-                        is_changed = true;
+                        let key = key_of(&object);
+                        known.remove(&key);
+                        changed.insert(key);
                     }
                 }
             }
@@ -153,7 +168,8 @@ pub async fn follow<K, V>(
     }
 }
 
-fn key<K: Resource>(object: &K) -> Key {
+/// The key of an object.
+pub fn key_of<K: Resource>(object: &K) -> Key {
     (
         object.meta().namespace.clone().unwrap_or_default(),
         object.name_any(),
@@ -183,7 +199,7 @@ mod tests {
             events,
             Health::default(),
             |object: ConfigMap, _| object.metadata.name,
-            move |known| sink.lock().unwrap().push(known.values().cloned().collect()),
+            move |known, _| sink.lock().unwrap().push(known.values().cloned().collect()),
         );
         let _ = tokio::time::timeout(Duration::from_millis(200), followed).await;
         let seen = seen.lock().unwrap();
@@ -210,6 +226,41 @@ mod tests {
         let reports = reports(events).await;
         assert!(reports.len() <= 5, "{}", reports.len());
         assert_eq!(reports.last().map(Vec::len), Some(1_000));
+    }
+
+    #[tokio::test]
+    async fn a_report_names_what_changed_since_the_one_before() {
+        let later = stream::once(async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            stream::iter([
+                Ok(Event::Apply(object("new"))),
+                Ok(Event::Apply(object("of no interest"))),
+                Ok(Event::Delete(object("old"))),
+            ])
+        });
+        let listed = stream::iter([
+            Ok(Event::Init),
+            Ok(Event::InitApply(object("old"))),
+            Ok(Event::InitApply(object("other"))),
+            Ok(Event::InitDone),
+        ]);
+        let mut seen = Vec::new();
+        let followed = follow(
+            "ConfigMap",
+            listed.chain(later.flatten()).chain(stream::pending()),
+            Health::default(),
+            |object: ConfigMap, _| object.metadata.name.filter(|name| !name.contains(' ')),
+            |_, changed| {
+                seen.push(match changed {
+                    Changed::All => Vec::new(),
+                    Changed::Some(keys) => keys.iter().map(|(_, name)| name.clone()).collect(),
+                });
+            },
+        );
+        let _ = tokio::time::timeout(Duration::from_millis(300), followed).await;
+        // First everything, then what is new, in one report or two.
+        assert_eq!(seen.first(), Some(&vec![]));
+        assert_eq!(seen.concat(), ["new", "old"]);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! `make bench`: measures the operator (P1, P2) and the gateway (P4, first half) against others and
-//! against what the machine allows, and writes the tables into `docs/benchmarks.md`.
+//! `make bench`: measures the operator (P1, P2, P3) and the gateway (P4) against others and against
+//! what the machine allows, and writes the tables into `docs/benchmarks.md`.
 //!
 //! | what | file |
 //! |---|---|
@@ -7,10 +7,14 @@
 //! | P1: a real one on the lab, and how much of it is ours | `site.rs` |
 //! | P1: 1,000 instances at once, without nodes and with fake ones | `crowd.rs` |
 //! | P2: a restart in a full cluster | `restart.rs` |
+//! | P3: certificates, against lego, certbot and the authority itself | `certificates.rs` |
+//! | P4: certificates in the gateway | `changes.rs` |
 //! | P4: the gateway and its peers | `traffic.rs`, `proxies.rs` |
 //! | the API server and the operator they play with | `stage.rs`, `world.rs` |
 
 mod audit;
+mod certificates;
+mod changes;
 mod children;
 mod crowd;
 mod document;
@@ -71,6 +75,18 @@ enum What {
         /// Seconds that filling the cluster may take, for each size
         #[arg(long, default_value_t = 360)]
         patience: u64,
+    },
+    /// P3: names certified through the gateway, against lego and certbot
+    Certificates {
+        #[arg(long, default_value_t = 1000)]
+        names: usize,
+    },
+    /// P4: idle certificates in the gateway, and changes of them
+    Changes {
+        #[arg(long, default_value_t = 10_000)]
+        idle: usize,
+        #[arg(long, default_value_t = 1000)]
+        changes: usize,
     },
     /// P4: the gateway against haproxy, nginx and Caddy
     Traffic {
@@ -141,6 +157,11 @@ async fn execute(arguments: Arguments) -> Result<()> {
             What::Provision,
             What::Site,
             What::Crowd { instances: 1000 },
+            What::Certificates { names: 1000 },
+            What::Changes {
+                idle: 10_000,
+                changes: 1000,
+            },
             What::Traffic {
                 warm_up: 5,
                 seconds: 15,
@@ -217,6 +238,30 @@ async fn measure(
                     list.join(",")
                 ),
                 restart::run(&mut stage, folder, &size).await?,
+            )
+        }
+        What::Certificates { names } => {
+            let size = certificates::Size {
+                names: if short { 50 } else { *names },
+                rounds: rounds.min(3),
+            };
+            let stage = Stage::start(&place, Ground::NoNodes).await?;
+            (
+                "certificates",
+                format!("certificates --names {names}"),
+                certificates::run(&stage, folder, &size).await?,
+            )
+        }
+        What::Changes { idle, changes } => {
+            let size = changes::Size {
+                idle: if short { 200 } else { *idle },
+                changes: if short { 50 } else { *changes },
+            };
+            let stage = Stage::start(&place, Ground::NoNodes).await?;
+            (
+                "changes",
+                format!("changes --idle {idle} --changes {changes}"),
+                changes::run(&stage, folder, &size).await?,
             )
         }
         What::Traffic { warm_up, seconds } => {

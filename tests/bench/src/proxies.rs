@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -270,6 +271,24 @@ pub fn provide() -> Result<()> {
     // Neither started nor enabled: these machines may be somebody's.
     let log = std::env::temp_dir().join("tutti-bench-packages.log");
     lab::packages::install(&missing, &log, |_| {})
+}
+
+/// A peer from the cache, or built into it with Go, when that takes no longer than ten minutes.
+#[must_use]
+pub fn go_program(name: &str, package: &str, version: &str) -> Option<PathBuf> {
+    let folder = lab::cache::Cache::from_environment().entry(&format!("{name}@{version}"));
+    let program = folder.join(name);
+    if !program.exists() {
+        eprintln!("building {name} {version}");
+        let status = Command::new("timeout")
+            .args(["600", "go", "install", "-trimpath", "-ldflags", "-s -w"])
+            .arg(format!("{package}@{version}"))
+            .env("CGO_ENABLED", "0")
+            .env("GOBIN", &folder)
+            .status();
+        eprintln!("built: {status:?}");
+    }
+    program.exists().then_some(program)
 }
 
 fn show(path: impl AsRef<Path>) -> String {

@@ -240,6 +240,14 @@ impl Stage {
     /// # Errors
     /// When it does not become ready.
     pub fn operator(&self, calls: Calls) -> Result<Operator> {
+        self.operator_with(calls, &[])
+    }
+
+    /// The same, with more flags.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn operator_with(&self, calls: Calls, more: &[String]) -> Result<Operator> {
         let port = free_port()?;
         let listen = format!("--listen={}", SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let kubeconfig = match calls {
@@ -247,16 +255,18 @@ impl Stage {
             Calls::Uncounted => &self.plane.kubeconfig,
         };
         let program = beside_us("operator")?;
+        let mut command = vec![
+            program.as_str(),
+            "run",
+            "--platform-zone=apps.test",
+            "--lease-seconds=10",
+            "--log-filter=warn",
+            &listen,
+        ];
+        command.extend(more.iter().map(String::as_str));
         let process = Process::start(
             "0-1",
-            &[
-                &program,
-                "run",
-                "--platform-zone=apps.test",
-                "--lease-seconds=10",
-                "--log-filter=warn",
-                &listen,
-            ],
+            &command,
             &[("KUBECONFIG", &kubeconfig.display().to_string())],
             &self.folder.join("operator.log"),
         )?;

@@ -1,11 +1,11 @@
-//! P4, first half: requests by HTTP/1.1 and HTTP/2 and full TLS handshakes through the gateway,
+//! P4: requests by HTTP/1.1 and HTTP/2 and full TLS handshakes through the gateway,
 //! haproxy, nginx and Caddy, and through the floor (`floor_proxy.rs`). The server runs on core 0,
 //! the generator and the upstream on core 1; seconds of CPU of the server per operation are what
 //! counts, since they do not depend on the generator. Servers in turn, fresh ones in each round.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -25,11 +25,14 @@ use crate::{
     stage::{Stage, beside_us, free_port, params},
 };
 
+/// What is generated.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Job {
+pub enum Job {
     Http1,
     Http2,
     Handshakes,
+    /// So many requests per second, by HTTP/1.1.
+    Steady(u32),
 }
 
 const JOBS: [(Job, &str); 3] = [
@@ -150,7 +153,7 @@ fn show(kinds: &[Kind], all: &[[Figures; 3]], setting: &Setting, size: &Size) ->
 }
 
 /// The gateway knows its route only a moment after it listens.
-async fn wait_answering(server: &mut Server) -> Result<()> {
+pub async fn wait_answering(server: &mut Server) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         server.process.check()?;
@@ -183,10 +186,14 @@ fn h2load(port: u16, flags: &[&str]) -> Result<String> {
 }
 
 /// How many operations went well; any that did not is an error.
-fn generate(job: Job, port: u16, setting: &Setting, seconds: u64) -> Result<f64> {
+pub fn generate(job: Job, port: u16, setting: &Setting, seconds: u64) -> Result<f64> {
     let duration = seconds.to_string();
     let output = match job {
         Job::Http1 => h2load(port, &["--h1", "-c", "50", "-D", &duration])?,
+        Job::Steady(rate) => {
+            let each = format!("--rps={}", rate / 50);
+            h2load(port, &["--h1", "-c", "50", &each, "-D", &duration])?
+        }
         Job::Http2 => h2load(port, &["-c", "10", "-m", "10", "-D", &duration])?,
         Job::Handshakes => {
             let output = Command::new("taskset")
@@ -216,7 +223,7 @@ fn generate(job: Job, port: u16, setting: &Setting, seconds: u64) -> Result<f64>
 }
 
 /// A certificate for all, and for the gateway its Secret and Route, as the operator would leave them.
-async fn prepare(stage: &Stage, folder: &Path) -> Result<Setting> {
+pub async fn prepare(stage: &Stage, folder: &Path) -> Result<Setting> {
     fs::create_dir_all(folder)?;
     let key = rcgen::KeyPair::generate()?;
     let names = vec!["*.apps.test".to_owned(), "apps.test".to_owned()];
@@ -227,7 +234,11 @@ async fn prepare(stage: &Stage, folder: &Path) -> Result<Setting> {
         certificate: folder.join("tls.crt"),
         key: folder.join("tls.key"),
         kubeconfig: stage.plane.kubeconfig.clone(),
-        caddy: caddy(),
+        caddy: proxies::go_program(
+            "caddy",
+            "github.com/caddyserver/caddy/v2/cmd/caddy",
+            CADDY_VERSION,
+        ),
     };
     fs::write(&setting.certificate, certificate.pem())?;
     fs::write(&setting.key, key.serialize_pem())?;
@@ -268,22 +279,3 @@ fn params_of_merge() -> kube::api::PatchParams {
 }
 
 const CADDY_VERSION: &str = "v2.10.2";
-
-/// Caddy from the cache, or built into it, when that takes no longer than three minutes.
-fn caddy() -> Option<PathBuf> {
-    let folder = lab::cache::Cache::from_environment().entry(&format!("caddy@{CADDY_VERSION}"));
-    let program = folder.join("caddy");
-    if !program.exists() {
-        eprintln!("building Caddy {CADDY_VERSION}");
-        let status = Command::new("timeout")
-            .args(["180", "go", "install", "-trimpath", "-ldflags", "-s -w"])
-            .arg(format!(
-                "github.com/caddyserver/caddy/v2/cmd/caddy@{CADDY_VERSION}"
-            ))
-            .env("CGO_ENABLED", "0")
-            .env("GOBIN", &folder)
-            .status();
-        eprintln!("built: {status:?}");
-    }
-    program.exists().then_some(program)
-}

@@ -1,11 +1,23 @@
 //! One life of the operator: its library on a runtime of its own, behind a proxy of its own. It is
 //! killed by dropping the runtime: no code of its own runs any more, as when the kernel kills it.
 
-use std::time::Duration;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::Parser;
-use operator::{config::Config, metrics::Metrics, run::Setting};
+use jiff::{SignedDuration, Timestamp};
+use operator::{
+    config::Config,
+    metrics::Metrics,
+    run::{Clock, Setting},
+};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use service::Readiness;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +35,16 @@ pub struct Manner {
     pub election: Option<(u16, String)>,
     /// How long a call may go unanswered.
     pub call_patience: Duration,
+    /// How it looks at domains, and has them certified.
+    pub domains_config: PathBuf,
+    /// Where it finds gateways and keeps certificates; its own namespace when not set.
+    pub gateway_namespace: Option<String>,
+    /// By how much its clock is ahead.
+    pub ahead: Ahead,
 }
+
+/// By how many seconds a clock is ahead; it can be moved while the operator runs.
+pub type Ahead = Arc<AtomicI64>;
 
 impl Default for Manner {
     fn default() -> Self {
@@ -31,7 +52,22 @@ impl Default for Manner {
             fog: Fog::Clear,
             seed: 0,
             election: None,
+            // An API server that is slow under load is no fault of most tests.
+            call_patience: Duration::from_secs(10),
+            domains_config: concat!(env!("CARGO_MANIFEST_DIR"), "/domains.yaml").into(),
+            gateway_namespace: None,
+            ahead: Ahead::default(),
+        }
+    }
+}
+
+impl Manner {
+    /// For those whose calls get no answer, which want to be noticed soon.
+    #[must_use]
+    pub fn impatient() -> Self {
+        Self {
             call_patience: Duration::from_secs(1),
+            ..Self::default()
         }
     }
 }
@@ -77,10 +113,10 @@ impl Incarnation {
             "operator",
             "--platform-zone=tutti.test",
             &format!("--namespace={namespace}"),
-            concat!(
-                "--domains-config=",
-                env!("CARGO_MANIFEST_DIR"),
-                "/domains.yaml"
+            &format!("--domains-config={}", manner.domains_config.display()),
+            &format!(
+                "--gateway-namespace={}",
+                manner.gateway_namespace.as_deref().unwrap_or_default()
             ),
             &format!("--identity={identity}"),
             &format!("--lease-seconds={seconds}"),
@@ -92,6 +128,7 @@ impl Incarnation {
             readiness: readiness.clone(),
             is_unelected: manner.election.is_none(),
             call_patience: manner.call_patience,
+            clock: clock(manner.ahead.clone()),
             stop: stop.clone(),
         };
         let ended = CancellationToken::new();
@@ -147,6 +184,10 @@ impl Incarnation {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .sum()
     }
+}
+
+fn clock(ahead: Ahead) -> Clock {
+    Arc::new(move || Timestamp::now() + SignedDuration::from_secs(ahead.load(Ordering::Relaxed)))
 }
 
 fn live(setting: Setting, killed: &CancellationToken, ended: &CancellationToken) {

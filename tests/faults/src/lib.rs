@@ -14,11 +14,14 @@
 //! | who plays kubelet and controllers | `world.rs` |
 //! | what people do: order, stop, scale, upgrade, delete | `stories.rs` |
 //! | one story with one fault, from the beginning to the end | `run.rs` |
+//! | domains: a DNS, a gateway and authorities around the operator | `domains.rs`, `between.rs` |
 //! | what is there in the end, and whether it is the same | `end_state.rs` |
 //!
 //! The tests are in `tests/faults/`, one file per kind of trouble. `TUTTI_LONG=1` runs more of
 //! them; seeds are printed when one fails.
 
+pub mod between;
+pub mod domains;
 pub mod end_state;
 pub mod incarnation;
 pub mod mischief;

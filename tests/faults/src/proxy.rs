@@ -247,8 +247,7 @@ async fn serve(
     let is_watch = path.contains("watch=true");
     let narrowed = narrow(&path, &inner.namespace);
     // What the keyhole changes is asked of the whole cluster: only watches ask that.
-    let is_watching =
-        is_watch || (!is_write && narrowed != path) || is_definitions(&path) || is_notes(&path);
+    let is_watching = is_watch || (!is_write && (narrowed != path || is_list_before_watch(&path)));
     let write = (is_write && !is_lease).then(|| inner.writes.fetch_add(1, Ordering::SeqCst) + 1);
     let deed = if is_watching || is_lease {
         Deed::Forward
@@ -415,13 +414,14 @@ fn absolute(host: &str, path: &str) -> Uri {
         .unwrap_or_default()
 }
 
-/// The list before the watch of hostnames that are kept: in the operator's own namespace.
-fn is_notes(path: &str) -> bool {
-    path.contains("/configmaps?") && path.contains("labelSelector=")
-}
-
-fn is_definitions(path: &str) -> bool {
+/// The list before a watch that is not narrowed: of definitions, and in one namespace of hostnames that
+/// are kept and of gateways.
+fn is_list_before_watch(path: &str) -> bool {
+    let is_of_namespace = ["/configmaps?", "/pods?"]
+        .iter()
+        .any(|it| path.contains(it));
     path.starts_with("/apis/tutti.dev/v1alpha1/appdefinitions?")
+        || (is_of_namespace && path.contains("labelSelector="))
 }
 
 /// Makes a question about the whole cluster one about a single namespace.

@@ -22,19 +22,14 @@ use crate::{
     incarnation::{Incarnation, Manner},
     mischief::Mischief,
     proxy::Call,
-    stage::Stage,
+    stage::{PATIENCE, Stage},
     stories::{Goal, INSTANCE, Story},
     watches::Fog,
     world,
 };
 
-/// Longer than any run takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// A pass follows an event within milliseconds: after this long without a write it is over.
 const QUIET: Duration = Duration::from_millis(150);
-
-/// Within this time an object says what is wrong with it.
-const SOON: Duration = Duration::from_secs(5);
 
 /// An organization of its own for one run.
 pub struct Ground {
@@ -95,6 +90,14 @@ impl Ground {
         }
     }
 
+    /// Whether the world has collected the garbage of an instance that is gone, the operator has let go of
+    /// its part of it, and nobody protects any of it any more.
+    async fn is_collected(&self) -> Result<bool> {
+        let state = end_state::of(&self.stage.client, &self.namespace).await?;
+        let mut all = state.values().map(|object| &object["metadata"]);
+        Ok(all.all(|it| it["ownerReferences"].is_null() && it["isDeleting"] == json!(false)))
+    }
+
     /// How the app's Deployment stands, for a person who looks for the reason.
     async fn workloads(&self) -> Result<String> {
         let api: Api<Deployment> = Api::namespaced(self.stage.client.clone(), &self.namespace);
@@ -109,7 +112,8 @@ impl Ground {
         Ok(serde_json::to_string(&found)?)
     }
 
-    /// Waits until the goal is reached and nothing is written any more, or the operator is killed.
+    /// Waits until the goal is reached and nothing is written any more, or the operator is killed. An
+    /// instance is gone when its garbage is.
     pub async fn reach_and_rest(
         &self,
         operator: &Incarnation,
@@ -124,7 +128,8 @@ impl Ground {
             }
             if operator.proxy.quiet_for() >= quiet || Instant::now() > end {
                 let instance = self.instances.get_opt(INSTANCE).await?;
-                if goal.is_reached(instance.as_ref()) {
+                let is_reached = goal.is_reached(instance.as_ref());
+                if is_reached && (goal != Goal::Gone || self.is_collected().await?) {
                     return Ok(Progress::Reached);
                 }
                 if Instant::now() > end {
@@ -230,8 +235,7 @@ impl Life {
             .await
     }
 
-    /// Waits until `Ready` gives this reason; what it says. A person who watches waits no longer than
-    /// [`SOON`].
+    /// Waits until `Ready` gives this reason; what it says.
     ///
     /// # Errors
     /// When it gives another one for so long.
@@ -242,7 +246,9 @@ impl Life {
             let status = instance.status.unwrap_or_default();
             match condition::find(&status.conditions, condition::READY) {
                 Some(ready) if ready.reason == reason => return Ok(ready.message.clone()),
-                ready if begun.elapsed() > SOON => bail!("{reason} was expected, it is {ready:?}"),
+                ready if begun.elapsed() > PATIENCE => {
+                    bail!("{reason} was expected, it is {ready:?}")
+                }
                 _ => tokio::time::sleep(Duration::from_millis(30)).await,
             }
         }
@@ -257,7 +263,7 @@ impl Life {
         let clean = clean(self.ground.stage, story).await?;
         let end = Instant::now() + self.patience;
         loop {
-            let found = self.end(story.goal()).await?;
+            let found = self.end().await?;
             let checked = check_state(&clean.end, &found);
             if checked.is_ok() || Instant::now() > end {
                 return checked.with_context(|| listing(&self.operator));
@@ -266,19 +272,9 @@ impl Life {
         }
     }
 
-    /// What there is; of an instance that is gone, after the world has collected its garbage.
-    pub async fn end(&self, goal: Goal) -> Result<EndState> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let state = end_state::of(&self.ground.stage.client, &self.ground.namespace).await?;
-            let is_collected = state
-                .values()
-                .all(|object| object["metadata"]["ownerReferences"].is_null());
-            if goal != Goal::Gone || is_collected || Instant::now() > end {
-                return Ok(state);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    /// What there is.
+    pub async fn end(&self) -> Result<EndState> {
+        end_state::of(&self.ground.stage.client, &self.ground.namespace).await
     }
 
     /// Tells a story with a fault in it, and checks what must be so after any fault.
@@ -405,7 +401,7 @@ pub async fn clean(stage: &'static Stage, story: Story) -> Result<&'static Clean
                 let mut life = Life::begin(stage, "clean", &Manner::default()).await?;
                 for story in chain {
                     let outcome = life.tell(*story, Mischief::Calm).await?;
-                    let end = life.end(story.goal()).await?;
+                    let end = life.end().await?;
                     told.insert(*story, Clean { outcome, end });
                 }
             }

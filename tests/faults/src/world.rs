@@ -29,8 +29,19 @@ use kube::{
 use operator::cache::Kind;
 use serde_json::{Value, json};
 
+/// Annotation of the world on a Deployment.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Annotation of the world on a claim.
+const BOUND: &str = "pv.kubernetes.io/bind-completed";
+/// Every annotation that the world writes.
+pub const ANNOTATIONS: [&str; 2] = [REVISION, BOUND];
+
 /// What the real controllers are called in managedFields.
 const MANAGER: &str = "kube-controller-manager";
+/// How many objects of a kind it sees to at once: no run waits for all others.
+const AT_ONCE: usize = 8;
+/// How often it tries to write something.
+const TRIES: u32 = 3;
 
 /// Plays until the process ends.
 pub async fn play(client: Client) {
@@ -69,12 +80,15 @@ where
     F: Future<Output = ()>,
 {
     let api: Api<K> = Api::all(client.clone());
-    let mut events = Box::pin(watcher(api, watcher::Config::default()).default_backoff());
-    while let Some(event) = events.next().await {
-        if let Ok(event) = event {
-            act(client.clone(), event).await;
-        }
-    }
+    // What is written by an older look is written again by a newer one: every write is an event.
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .for_each_concurrent(AT_ONCE, async |event| {
+            if let Ok(event) = event {
+                act(client.clone(), event).await;
+            }
+        })
+        .await;
 }
 
 async fn run_deployment(client: &Client, object: &Deployment) {
@@ -88,9 +102,8 @@ async fn run_deployment(client: &Client, object: &Deployment) {
     if known.observed_generation == generation && known.ready_replicas.unwrap_or(0) == wished {
         return;
     }
-    let revision = "deployment.kubernetes.io/revision";
-    if !object.annotations().contains_key(revision) {
-        let patch = json!({ "metadata": { "annotations": { revision: "1" } } });
+    if !object.annotations().contains_key(REVISION) {
+        let patch = json!({ "metadata": { "annotations": { REVISION: "1" } } });
         write::<Deployment>(client, object, &patch, false).await;
     }
     let status = json!({ "status": {
@@ -102,6 +115,12 @@ async fn run_deployment(client: &Client, object: &Deployment) {
 }
 
 async fn run_database(client: &Client, object: &StatefulSet) {
+    if object.metadata.deletion_timestamp.is_some() {
+        // Its pods would be let go of first.
+        let patch = json!({ "metadata": { "finalizers": null } });
+        write::<StatefulSet>(client, object, &patch, false).await;
+        return;
+    }
     let wished = object
         .spec
         .as_ref()
@@ -157,16 +176,16 @@ async fn bind(client: &Client, object: &PersistentVolumeClaim) {
         .status
         .as_ref()
         .and_then(|status| status.capacity.clone());
-    if phase == Some("Bound") && granted.map(|granted| json!(granted)) == asked {
-        return;
-    }
     let is_bound = object
         .spec
         .as_ref()
         .is_some_and(|spec| spec.volume_name.is_some());
+    if is_bound && phase == Some("Bound") && granted.map(|granted| json!(granted)) == asked {
+        return;
+    }
     if !is_bound {
         let patch = json!({
-            "metadata": { "annotations": { "pv.kubernetes.io/bind-completed": "yes" } },
+            "metadata": { "annotations": { BOUND: "yes" } },
             "spec": { "volumeName": format!("pv-{}", object.name_any()) },
         });
         write::<PersistentVolumeClaim>(client, object, &patch, false).await;
@@ -183,7 +202,8 @@ pub fn news(namespace: &str) -> u64 {
 
 static NEWS: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
-/// Failures do not matter: the object is gone, or its next event comes.
+/// Writes to this very object: one of the same name that was made after it is another matter. It asks
+/// again when the API server cannot; that the object is gone does not matter.
 async fn write<K>(client: &Client, object: &K, patch: &Value, is_status: bool)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -197,22 +217,28 @@ where
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
+    let mut patch = patch.clone();
+    patch["metadata"]["uid"] = json!(object.uid());
     let patch = Patch::Merge(patch);
     let name = object.name_any();
-    let outcome = if is_status {
-        api.patch_status(&name, &params, &patch).await.map(drop)
-    } else {
-        api.patch(&name, &params, &patch).await.map(drop)
-    };
-    *NEWS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .entry(namespace)
-        .or_default() += 1;
-    if let Err(error) = outcome
-        && !matches!(&error, kube::Error::Api(status) if status.code == 404)
-    {
-        eprintln!("the world cannot write {} {name}: {error}", K::kind(&()));
+    for _ in 0..TRIES {
+        let outcome = if is_status {
+            api.patch_status(&name, &params, &patch).await.map(drop)
+        } else {
+            api.patch(&name, &params, &patch).await.map(drop)
+        };
+        *NEWS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(namespace.clone())
+            .or_default() += 1;
+        match outcome {
+            Ok(()) => return,
+            Err(kube::Error::Api(status)) if status.code == 404 => return,
+            // Another one has its name, or somebody wrote at the same moment.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => eprintln!("the world cannot write {} {name}: {error}", K::kind(&())),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Browser {
         let home = tempfile::Builder::new()
             .prefix("tutti-browser-")
             .tempdir()?;
-        trust(home.path(), &lab.certificate_authority).await?;
+        trust(home.path(), &lab.trust).await?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
@@ -111,6 +111,11 @@ impl Browser {
         let arguments = vec![json!(css), json!(text)];
         self.client.execute(script, arguments).await?;
         Ok(())
+    }
+
+    /// The text of what the selector names, when it is there.
+    pub async fn find_text(&self, css: &str) -> Result<String> {
+        Ok(self.find(css).await?.text().await?.trim().to_owned())
     }
 
     /// Clicks on what the selector names, when it is there.
@@ -189,23 +194,33 @@ impl Browser {
 }
 
 /// Makes a database of certificates that holds the lab's authority.
-async fn trust(home: &Path, authority: &Path) -> Result<()> {
+/// Each of them by itself: `certutil` takes the first of a file only.
+async fn trust(home: &Path, authorities: &Path) -> Result<()> {
     let database = home.join(".pki/nssdb");
     std::fs::create_dir_all(&database)?;
     let database = format!("sql:{}", database.display());
-    let authority = authority.display().to_string();
-    let make = ["-d", &database, "-N", "--empty-password"];
-    let add = [
-        "-d", &database, "-A", "-n", "lab", "-t", "C,,", "-i", &authority,
-    ];
-    for arguments in [&make[..], &add[..]] {
-        let output = Command::new("certutil").args(arguments).output().await?;
-        ensure!(
-            output.status.success(),
-            "certutil: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+    certutil(&["-d", &database, "-N", "--empty-password"]).await?;
+    let all = std::fs::read_to_string(authorities)?;
+    let end = "-----END CERTIFICATE-----";
+    for (number, pem) in all.split_inclusive(end).enumerate() {
+        let file = home.join("authority.crt");
+        if !pem.ends_with(end) {
+            continue;
+        }
+        std::fs::write(&file, pem)?;
+        let (name, file) = (format!("lab-{number}"), file.display().to_string());
+        certutil(&["-d", &database, "-A", "-n", &name, "-t", "C,,", "-i", &file]).await?;
     }
+    Ok(())
+}
+
+async fn certutil(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("certutil").args(arguments).output().await?;
+    ensure!(
+        output.status.success(),
+        "certutil: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

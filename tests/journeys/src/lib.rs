@@ -2,11 +2,14 @@
 //! organization of their own, a client that trusts the lab's authority, a browser.
 //!
 //! Each story takes the platform as it is and gives it back as it was. Those that disturb others
-//! (a gateway that restarts, an operator that is killed) have the lab to themselves meanwhile.
+//! (a gateway that restarts, an operator that is killed) are in a binary of their own, `z_alone`, and
+//! have the lab to themselves. How long each took is in `target/journeys/times.txt`.
 
 mod app;
 mod browser;
+mod frozen;
 mod guest;
+mod innocent;
 mod organization;
 mod site;
 mod visitors;
@@ -15,7 +18,9 @@ mod wordpress;
 
 pub use app::{App, PAGE};
 pub use browser::Browser;
+pub use frozen::Frozen;
 pub use guest::{Address, Guest, reached};
+pub use innocent::Innocent;
 pub use organization::{Organization, describe, ready};
 pub use site::{Answer, Site};
 pub use visitors::Visitors;
@@ -30,6 +35,7 @@ use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use lab::{
     Lab,
     internet::{self, Change},
+    platform::access::LOCAL_ZONE,
 };
 use tokio::{
     process::Command,
@@ -58,7 +64,26 @@ pub struct Story {
     /// The administrator.
     pub client: Client,
     name: &'static str,
+    begun: std::time::Instant,
     _hold: Hold,
+}
+
+impl Drop for Story {
+    /// Says how long it took: the whole suite has to stay quick.
+    fn drop(&mut self) {
+        let line = format!(
+            "{} {:.1} s\n",
+            self.name,
+            self.begun.elapsed().as_secs_f64()
+        );
+        let place = output_folder().join("times.txt");
+        let _ = std::fs::create_dir_all(output_folder());
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(place);
+        let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()));
+    }
 }
 
 impl Story {
@@ -81,6 +106,7 @@ impl Story {
             lab,
             client,
             name,
+            begun: std::time::Instant::now(),
             _hold: hold,
         })
     }
@@ -120,6 +146,15 @@ impl Story {
     /// Runs bash in a pod and returns what it prints.
     pub async fn bash(&self, pod: &Pod, script: &str) -> Result<String> {
         bash(&self.lab, pod, script).await
+    }
+
+    /// Where people sign in.
+    pub fn sign_in_url(&self) -> String {
+        let port = match self.lab.https_port {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        format!("https://id.{}{port}", LOCAL_ZONE)
     }
 
     /// Visitors of a site.

@@ -13,7 +13,7 @@ use kube::{
 use lab::Lab;
 use serde_json::{Value, json};
 
-use crate::{Story, is_ready, took, wait::within};
+use crate::{Site, Story, is_ready, took, wait::within};
 
 /// A look comes every 15 s at first; then an order of a few seconds.
 const DOMAIN_SECONDS: u64 = 60;
@@ -150,6 +150,19 @@ impl Organization {
         Ok(ready(&found)
             .map(|ready| ready.message.clone())
             .unwrap_or_default())
+    }
+
+    /// Leads a hostname of this organization's own to an instance, and waits until it is served.
+    pub async fn with_domain(&self, story: &Story, instance: &str) -> Result<Site> {
+        let hostname = format!("{instance}.{}.test", self.name);
+        let status = self.instance(instance).await?.status;
+        let target = status.and_then(|status| status.host);
+        let target = target.context("no default host")?;
+        story.set_record(&hostname, "CNAME", &target)?;
+        self.change(instance, json!({"domains": [hostname]}))
+            .await?;
+        self.domain(&hostname, "Served").await?;
+        Site::of_domain(&story.lab, &hostname)
     }
 
     /// Waits until the Domain of a hostname gives this reason; what it says then.

@@ -1,14 +1,10 @@
 //! A site as its visitors see it: through the gateway, by the lab's authority.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use lab::Lab;
+use operator::domain::dns::Dns;
 use reqwest::{
     Certificate, Client, Method, RequestBuilder, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -18,6 +14,20 @@ use reqwest::{
 
 /// Every host is this machine, where the lab's ports are.
 struct ThisMachine;
+
+/// Asks the internet's DNS at each connection, and remembers nothing.
+struct Internet(Dns);
+
+impl Resolve for Internet {
+    fn resolve(&self, name: Name) -> Resolving {
+        let dns = self.0.clone();
+        Box::pin(async move {
+            let found = dns.addresses(name.as_str()).await;
+            let addresses = found.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(addresses) as Addrs)
+        })
+    }
+}
 
 impl Resolve for ThisMachine {
     fn resolve(&self, _: Name) -> Resolving {
@@ -32,7 +42,8 @@ pub struct Site {
     /// Its address, without a slash at the end.
     pub url: String,
     client: Client,
-    authorities: PathBuf,
+    trusted: Arc<[u8]>,
+    resolver: Arc<dyn Resolve>,
 }
 
 /// What a site answers.
@@ -58,25 +69,44 @@ impl Answer {
 impl Site {
     /// Follows no redirects: stories look at them.
     pub fn new(lab: &Lab, url: &str) -> Result<Self> {
-        Self::trusting(&lab.certificate_authority, url)
+        let trusted = std::fs::read(&lab.trust)?;
+        Self::with(trusted.into(), Arc::new(ThisMachine), url)
     }
 
     /// A customer's own hostname, certified by one of the lab's authorities.
     pub fn of_domain(lab: &Lab, hostname: &str) -> Result<Self> {
-        let url = format!("https://{hostname}:{}", lab.https_port);
-        Self::trusting(&lab.domains_authority, &url)
+        // As browsers have it.
+        let url = match lab.https_port {
+            443 => format!("https://{hostname}"),
+            port => format!("https://{hostname}:{port}"),
+        };
+        let trusted = std::fs::read(&lab.trust)?;
+        Self::with(trusted.into(), Arc::new(ThisMachine), &url)
+    }
+
+    /// A hostname wherever the internet's DNS leads; `other` (PEM) is trusted beside the lab's
+    /// authorities.
+    pub fn by_dns(lab: &Lab, hostname: &str, other: &str) -> Result<Self> {
+        let mut trusted = std::fs::read(&lab.trust)?;
+        trusted.extend_from_slice(other.as_bytes());
+        let dns = Dns {
+            resolvers: [SocketAddr::from((lab.node_address, 53))].into(),
+            authority_port: 53,
+            patience: Duration::from_secs(5),
+        };
+        let url = format!("https://{hostname}");
+        Self::with(trusted.into(), Arc::new(Internet(dns)), &url)
     }
 
     /// The same for somebody who comes for the first time: with connections of their own.
     pub fn anew(&self) -> Result<Self> {
-        Self::trusting(&self.authorities, &self.url)
+        Self::with(self.trusted.clone(), self.resolver.clone(), &self.url)
     }
 
-    fn trusting(authorities: &Path, url: &str) -> Result<Self> {
-        let trusted = std::fs::read(authorities)?;
+    fn with(trusted: Arc<[u8]>, resolver: Arc<dyn Resolve>, url: &str) -> Result<Self> {
         let client = Client::builder()
             .tls_certs_only(Certificate::from_pem_bundle(&trusted)?)
-            .dns_resolver(Arc::new(ThisMachine))
+            .dns_resolver(resolver.clone())
             .redirect(Policy::none())
             .no_proxy()
             .timeout(Duration::from_secs(60))
@@ -84,7 +114,8 @@ impl Site {
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             client,
-            authorities: authorities.to_owned(),
+            trusted,
+            resolver,
         })
     }
 

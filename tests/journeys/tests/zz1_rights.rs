@@ -1,6 +1,6 @@
 //! The rights of operator and gateway: each one they have, they use; none they use is one that they
-//! were refused. Told by the API server's audit log, after all other stories have been played. What
-//! follows takes the platform away.
+//! were refused. Told by the API server's audit log, after all other stories have been played (what no
+//! other needs is in `journeys/what_rarely_happens.rs`). What follows takes the platform away.
 
 use std::{
     collections::BTreeSet,
@@ -10,21 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{AppDefinition, AppInstance, condition};
 use journeys::{PLATFORM, Story, within};
 use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    batch::v1::CronJob,
-    core::v1::{Pod, Secret},
-    policy::v1::PodDisruptionBudget,
+    core::v1::Pod,
     rbac::v1::{ClusterRole, PolicyRule, Role},
 };
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-};
+use kube::{Api, api::ListParams};
 use operator::rbac::{self, Scope};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A program of the platform, as the API server knows it.
 struct Program {
@@ -37,10 +30,8 @@ struct Program {
 type Right = (String, String, String);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()> {
+async fn every_right_of_our_services_is_used_and_none_is_missing() -> Result<()> {
     let story = Story::begin("rights").await?;
-    play_what_others_leave_out(&story).await?;
-
     let log = story.lab.audit_log.clone();
     let operator = Program {
         name: "operator",
@@ -61,7 +52,14 @@ async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()>
             .flat_map(|rules| rights(rules.unwrap_or_default()))
             .collect(),
     };
-    uses_its_rights(&story, &log, &gateway).await
+    uses_its_rights(&story, &log, &gateway).await?;
+    let everywhere: ClusterRole = story.all().get("tutti-idm").await?;
+    let idm = Program {
+        name: "idm",
+        user: "system:serviceaccount:tutti-system:idm",
+        granted: rights(everywhere.rules.unwrap_or_default()),
+    };
+    uses_its_rights(&story, &log, &idm).await
 }
 
 async fn uses_its_rights(story: &Story, log: &Path, program: &Program) -> Result<()> {
@@ -87,125 +85,6 @@ async fn uses_its_rights(story: &Story, log: &Path, program: &Program) -> Result
     .await
 }
 
-/// A definition that loses its database, its periodic job and a replica; a name that is taken.
-async fn play_what_others_leave_out(story: &Story) -> Result<()> {
-    let organization = story.organization().await?;
-    let definitions: Api<AppDefinition> = story.all();
-    let app = organization.name.clone();
-    let full = definition(&app, "mariadb", true);
-    let params = PatchParams::apply("journeys").force();
-    definitions
-        .patch(&app, &params, &Patch::Apply(&full))
-        .await?;
-    organization
-        .order("leaves", json!({"app": app, "version": "1", "replicas": 2}))
-        .await?;
-    let databases = organization.objects::<StatefulSet>();
-    let jobs = organization.objects::<CronJob>();
-    let budgets = organization.objects::<PodDisruptionBudget>();
-    within(30, "database, periodic job and budget are made", || async {
-        databases.get("leaves-database").await?;
-        jobs.get("leaves-tick").await?;
-        budgets.get("leaves").await?;
-        Ok(())
-    })
-    .await?;
-
-    // A Secret that loses a label is found again.
-    let secrets = organization.objects::<Secret>();
-    let unmarked = json!({"metadata": {"labels": {"app.kubernetes.io/instance": null}}});
-    let by_hand = PatchParams::default();
-    secrets
-        .patch("leaves-token", &by_hand, &Patch::Merge(unmarked))
-        .await?;
-    within(30, "the Secret has its label again", || async {
-        let secret = secrets.get_metadata("leaves-token").await?;
-        let labels = secret.metadata.labels.unwrap_or_default();
-        ensure!(labels.contains_key("app.kubernetes.io/instance"));
-        Ok(())
-    })
-    .await?;
-
-    // A database without a pod: only events say why.
-    let quota = json!({"quota": {"memory": "1Mi"}});
-    let poor = story.organization_with(quota).await?;
-    poor.order("poor", json!({"app": app, "version": "1"}))
-        .await?;
-    let says_why = |found: &AppInstance| {
-        let conditions = found.status.as_ref().map(|status| &status.conditions);
-        let database = conditions.and_then(|all| condition::find(all, condition::DATABASE_READY));
-        database.is_some_and(|database| database.reason == "QuotaExceeded")
-    };
-    poor.until("poor", 30, "DatabaseReady says QuotaExceeded", says_why)
-        .await?;
-    poor.end().await?;
-
-    // The engine of a definition cannot be changed: another one takes its place.
-    definitions.delete(&app, &DeleteParams::default()).await?;
-    within(30, "the definition is gone", || async {
-        ensure!(definitions.get_opt(&app).await?.is_none());
-        Ok(())
-    })
-    .await?;
-    let bare = definition(&app, "none", false);
-    definitions
-        .patch(&app, &params, &Patch::Apply(&bare))
-        .await?;
-    organization
-        .change("leaves", json!({"replicas": 1}))
-        .await?;
-    within(30, "what is planned no more is deleted", || async {
-        ensure!(databases.get_opt("leaves-database").await?.is_none());
-        ensure!(jobs.get_opt("leaves-tick").await?.is_none());
-        ensure!(budgets.get_opt("leaves").await?.is_none());
-        Ok(())
-    })
-    .await?;
-
-    let taken: Secret = serde_json::from_value(json!({
-        "metadata": {"name": "taken-token"},
-        "stringData": {"value": "somebody else's"},
-    }))?;
-    organization
-        .objects::<Secret>()
-        .create(&PostParams::default(), &taken)
-        .await?;
-    organization
-        .order("taken", json!({"app": app, "version": "1"}))
-        .await?;
-    organization.reason("taken", 30, "NameTaken").await?;
-    // A domain that is proven has a Route, its certificate a Secret, and its name a note afterwards.
-    let hostname = format!("{}.test", organization.name);
-    let target = organization
-        .instance("leaves")
-        .await?
-        .status
-        .and_then(|status| status.host);
-    let target = target.context("no default host")?;
-    let name = format!("www.{hostname}");
-    story.set_record(&name, "CNAME", &target)?;
-    organization
-        .change("leaves", json!({"domains": [name]}))
-        .await?;
-    organization.domain(&name, "Served").await?;
-    organization
-        .change("leaves", json!({"domains": []}))
-        .await?;
-    let domains = organization.objects::<crds::Domain>();
-    within(30, "the Domain is gone", || async {
-        ensure!(domains.list(&ListParams::default()).await?.items.is_empty());
-        Ok(())
-    })
-    .await?;
-    // Asked for again, the note is not needed any more.
-    organization
-        .change("leaves", json!({"domains": [name]}))
-        .await?;
-    organization.domain(&name, "Served").await?;
-    definitions.delete(&app, &DeleteParams::default()).await?;
-    organization.end().await
-}
-
 /// How the names of a program's pods begin in its present version: a lab that was upgraded also
 /// remembers what another version did.
 async fn pods_of_this_version(story: &Story, program: &str) -> Result<String> {
@@ -219,40 +98,6 @@ async fn pods_of_this_version(story: &Story, program: &str) -> Result<String> {
     let name = newest.metadata.name.clone().unwrap_or_default();
     let version = name.rsplit_once('-').map(|(version, _)| version.to_owned());
     version.with_context(|| format!("{name} is no pod of a Deployment"))
-}
-
-fn definition(name: &str, engine: &str, has_job: bool) -> Value {
-    let resources = json!({"cpu": "10m", "memory": "32Mi"});
-    let mut spec = json!({
-        "title": "Rights",
-        "description": "Loses what it had.",
-        "versions": [{"version": "1", "image": "wordpress:6.8"}],
-        "port": {"number": 8080},
-        "health": {"path": "/healthz"},
-        "database": {"engine": engine},
-        "secrets": [{"name": "token"}],
-        "sizes": [{
-            "name": "small",
-            "requests": resources,
-            "limits": resources,
-            "database": {"requests": resources, "limits": resources},
-        }],
-        "security": {"runAsUser": 33, "runAsGroup": 33},
-    });
-    if engine != "none" {
-        spec["database"]["version"] = "11.8".into();
-    }
-    if has_job {
-        spec["jobs"] = json!([{
-            "name": "tick", "when": "periodic", "schedule": "@yearly", "command": ["true"],
-        }]);
-    }
-    json!({
-        "apiVersion": "tutti.dev/v1alpha1",
-        "kind": "AppDefinition",
-        "metadata": {"name": name},
-        "spec": spec,
-    })
 }
 
 fn rights(rules: Vec<PolicyRule>) -> BTreeSet<Right> {

@@ -26,6 +26,8 @@ use tokio::{
 };
 
 const RELEASE: &str = "tutti";
+/// Of the kinds; its chart has the same name.
+const KINDS_RELEASE: &str = "tutti-crds";
 /// Longer than a gateway may take to drain.
 const PATIENCE: &str = "4m";
 /// A line of the log that only an upgrade brings about.
@@ -94,6 +96,8 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
 
     let start = Instant::now();
     platform.uninstall(&story).await?;
+    let kinds = ["uninstall", KINDS_RELEASE, "--wait", "--timeout", PATIENCE];
+    platform.helm.run(&kinds, "").await?;
     took("uninstalled", start);
     ensure!(site.page(PAGE).await.is_err(), "who answers?");
     let kinds = story.all::<CustomResourceDefinition>();
@@ -194,7 +198,7 @@ async fn upgrade_under_load(story: &Story, platform: &Platform, url: &str) -> Re
     let upgraded = platform.helm.install(&values).await;
     // The last old pod drains.
     let drained = within(120, "all pods are new", || async {
-        for name in ["gateway", "operator"] {
+        for name in ["gateway", "operator", "idm"] {
             for pod in story.platform_pods(name).await? {
                 let filter = environment(&pod, "TUTTI_LOG_FILTER");
                 let pod_name = pod.name_any();
@@ -272,7 +276,7 @@ impl Platform {
         let arguments = ["uninstall", RELEASE, "--wait", "--timeout", PATIENCE];
         self.helm.run(&arguments, "").await?;
         within(120, "the platform's pods are gone", || async {
-            for name in ["gateway", "operator"] {
+            for name in ["gateway", "operator", "idm", "postgresql"] {
                 let pods = story.platform_pods(name).await?.len();
                 ensure!(pods == 0, "{pods} pods of the {name}");
             }
@@ -282,6 +286,7 @@ impl Platform {
     }
 
     async fn install(&self) -> Result<()> {
+        self.helm.install_kinds().await?;
         self.helm.install(&self.values).await
     }
 }
@@ -338,6 +343,13 @@ impl Helm {
         let more = [more, &["--kube-version", &version.git_version]].concat();
         let arguments = [&["template", chart, &path][..], &more, &["--values", "-"]].concat();
         self.run(&arguments, &values.to_string()).await
+    }
+
+    /// The kinds, which an uninstallation leaves in the cluster.
+    async fn install_kinds(&self) -> Result<()> {
+        let chart = charts().join(KINDS_RELEASE).display().to_string();
+        let arguments = ["upgrade", "--install", KINDS_RELEASE, &chart, "--wait"];
+        self.run(&arguments, "").await.map(drop)
     }
 
     /// Installs or upgrades.

@@ -118,12 +118,14 @@ fn is_ready(table: &str, name: &str, start: u64) -> bool {
 pub fn provide_services(state: &State) -> Result<()> {
     let image = |name: &str, version: &str| format!("tutti.lab/{name}:{version}");
     let outside = outside_names(&network::resolvers());
+    let internet = network::node_address(state.record()?.index, 1);
     let dns = render(
         include_str!("../manifests/coredns.yaml"),
         &[
             ("IMAGE", &image("coredns", COREDNS_VERSION)),
             ("ADDRESS", &network::DNS_SERVICE_ADDRESS.to_string()),
             ("OUTSIDE", &outside),
+            ("INTERNET", &internet.to_string()),
         ],
     )?;
     let storage = render(

@@ -5,25 +5,16 @@
 //!
 //! One per test binary ([`ControlPlane::shared`]); each test has a namespace of its own
 //! ([`ControlPlane::namespace`]). The programs are the lab's, from the same cache. Nothing stays
-//! behind, even when the test is killed: the kernel ends the processes with their parent, and a
-//! shell that waits for the end of a pipe removes the folder.
+//! behind, even when the test is killed ([`crate::children`]).
 
 use std::{
     fs,
-    io::Write,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::unix::process::CommandExt,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::{
     api::core::v1::{Namespace, Node},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -35,9 +26,9 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind, Request},
 };
 use serde_json::json;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
 
-use crate::{cache::Cache, network, pki, process, programs, state::State, steps::Steps};
+use crate::{children::Children, network, pki, process, programs, state::State};
 
 /// A loaded machine takes several times the usual three seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -49,8 +40,6 @@ const CALLS: &str = "5000";
 /// The controllers' time until a node that is silent counts as lost: on a machine that does all it
 /// can, a lease may be late.
 const GRACE: &str = "300s";
-/// Memory, where there is some: etcd's writes then cost no disk.
-const MEMORY: &str = "/dev/shm";
 /// What the controllers are called that act on objects alone. The others make pods and addresses.
 const CONTROLLERS: &str =
     "garbage-collector-controller,namespace-controller,resourcequota-controller";
@@ -71,7 +60,7 @@ pub struct ControlPlane {
     pub kubectl: PathBuf,
     /// What the processes print.
     pub logs: PathBuf,
-    keeper: Option<Keeper>,
+    _children: Children,
 }
 
 /// What a control plane consists of.
@@ -126,8 +115,8 @@ impl Builder {
 
     async fn start_once(self) -> Result<ControlPlane> {
         let nodes = self.nodes;
-        let (keeper, mut plane) = Keeper::start(self).await?;
-        plane.keeper = Some(keeper);
+        let started = tokio::task::spawn_blocking(move || start_processes(&self));
+        let plane = started.await??;
         plane.wait_ready().await?;
         if nodes > 0 {
             plane.make_nodes(nodes).await?;
@@ -275,15 +264,6 @@ fn takes_pods(node: &Node) -> bool {
     is_ready && taints.is_none_or(Vec::is_empty)
 }
 
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        if let Some(Keeper { stop, thread }) = self.keeper.take() {
-            drop(stop);
-            let _ = thread.join();
-        }
-    }
-}
-
 async fn wait_served(client: &Client, definition: &CustomResourceDefinition) -> Result<()> {
     let spec = &definition.spec;
     let version = spec.versions.first().map(|version| version.name.as_str());
@@ -302,197 +282,62 @@ async fn wait_served(client: &Client, definition: &CustomResourceDefinition) -> 
     }
 }
 
-/// The thread that the processes belong to. The kernel ends a process when the *thread* that
-/// started it ends, so that no thread of a test may be the one.
-struct Keeper {
-    stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
-}
+fn start_processes(builder: &Builder) -> Result<ControlPlane> {
+    let bin = programs::for_tests(builder.nodes > 0)?;
+    let mut children = Children::new("control-plane")?;
+    let state = State::at(children.folder());
+    pki::provide(&state, 0)?;
+    let [etcd, peers, api] = free_ports()?;
+    let url = format!("https://127.0.0.1:{api}");
+    // The file names the API server of a lab's node.
+    let kubeconfig = state.kubeconfig();
+    let text = fs::read_to_string(&kubeconfig)?.replace(&network::api_server_url(0), &url);
+    fs::write(&kubeconfig, text)?;
 
-impl Keeper {
-    async fn start(builder: Builder) -> Result<(Self, ControlPlane)> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let (tell, told) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("control-plane".to_owned())
-            .spawn(move || match Processes::start(&builder) {
-                Ok((processes, plane)) => {
-                    let _ = tell.send(Ok(plane));
-                    // Nothing is ever sent: it ends when the sender is dropped.
-                    let _ = stopped.recv();
-                    drop(processes);
-                }
-                Err(error) => drop(tell.send(Err(error))),
-            })?;
-        let plane = told.await.context("the control plane's thread broke")??;
-        Ok((Self { stop, thread }, plane))
+    let run = |children: &mut Children, name: &'static str, flags: &[String]| {
+        children.spawn(name, &bin.program(name), flags, &[])
+    };
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    run(&mut children, "etcd", &etcd_flags(&state, etcd, peers))?;
+    children.wait_port("etcd", local(etcd), PATIENCE)?;
+    let mut flags = api_server_flags(&state, etcd, api);
+    if builder.nodes == 0 {
+        // Nobody makes the accounts and tokens that it asks for.
+        flags.push("--disable-admission-plugins=ServiceAccount".to_owned());
     }
-}
-
-/// The processes in the order in which they were started, and their folder.
-struct Processes {
-    children: Vec<(&'static str, Child)>,
-    bin: State,
-    folder: PathBuf,
-    /// Held open: its end tells the shell to remove the folder.
-    janitor: Option<(Child, ChildStdin)>,
-}
-
-impl Processes {
-    fn start(builder: &Builder) -> Result<(Self, ControlPlane)> {
-        let bin = provide_programs(builder.nodes > 0)?;
-        let folder = make_folder()?;
-        let mut processes = Self {
-            children: Vec::new(),
-            bin,
-            janitor: Some(start_janitor(&folder)?),
-            folder,
-        };
-        let plane = processes.start_all(builder)?;
-        Ok((processes, plane))
+    flags.extend(builder.flags.iter().cloned());
+    run(&mut children, "kube-apiserver", &flags)?;
+    children.wait_port("kube-apiserver", local(api), PATIENCE)?;
+    if builder.nodes > 0 {
+        run(
+            &mut children,
+            "kube-controller-manager",
+            &all_controllers_flags(&state, &kubeconfig),
+        )?;
+        run(
+            &mut children,
+            "kube-scheduler",
+            &scheduler_flags(&kubeconfig),
+        )?;
+        let stages = programs::kwok_resources(&bin);
+        run(&mut children, "kwok", &kwok_flags(&kubeconfig, &stages))?;
+    } else if builder.has_controllers {
+        run(
+            &mut children,
+            "kube-controller-manager",
+            &controller_flags(&kubeconfig),
+        )?;
     }
-
-    fn start_all(&mut self, builder: &Builder) -> Result<ControlPlane> {
-        let state = State::at(&self.folder);
-        pki::provide(&state, 0)?;
-        let [etcd, peers, api] = free_ports()?;
-        let url = format!("https://127.0.0.1:{api}");
-        // The file names the API server of a lab's node.
-        let kubeconfig = state.kubeconfig();
-        let text = fs::read_to_string(&kubeconfig)?.replace(&network::api_server_url(0), &url);
-        fs::write(&kubeconfig, text)?;
-
-        self.spawn("etcd", &etcd_flags(&state, etcd, peers))?;
-        self.wait_port("etcd", etcd)?;
-        let mut flags = api_server_flags(&state, etcd, api);
-        if builder.nodes == 0 {
-            // Nobody makes the accounts and tokens that it asks for.
-            flags.push("--disable-admission-plugins=ServiceAccount".to_owned());
-        }
-        flags.extend(builder.flags.iter().cloned());
-        self.spawn("kube-apiserver", &flags)?;
-        self.wait_port("kube-apiserver", api)?;
-        if builder.nodes > 0 {
-            let flags = all_controllers_flags(&state, &kubeconfig);
-            self.spawn("kube-controller-manager", &flags)?;
-            self.spawn("kube-scheduler", &scheduler_flags(&kubeconfig))?;
-            let stages = programs::kwok_resources(&self.bin);
-            self.spawn("kwok", &kwok_flags(&kubeconfig, &stages))?;
-        } else if builder.has_controllers {
-            self.spawn("kube-controller-manager", &controller_flags(&kubeconfig))?;
-        }
-        Ok(ControlPlane {
-            url,
-            certificate_authority: state.path("pki/ca.crt"),
-            admin_certificate: state.path("pki/admin.crt"),
-            admin_key: state.path("pki/admin.key"),
-            kubeconfig,
-            kubectl: self.bin.program("kubectl"),
-            logs: state.path("logs"),
-            keeper: None,
-        })
-    }
-
-    fn spawn(&mut self, name: &'static str, flags: &[String]) -> Result<()> {
-        let log = self.log(name);
-        fs::create_dir_all(self.folder.join("logs"))?;
-        let file = fs::File::create(&log)?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(self.bin.program(name))
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("cannot start {name} (setpriv is of util-linux)"))?;
-        self.children.push((name, child));
-        Ok(())
-    }
-
-    fn wait_port(&mut self, name: &'static str, port: u16) -> Result<()> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            let log = self.log(name);
-            let child = self.children.iter_mut().find(|(known, _)| *known == name);
-            if let Some((_, child)) = child
-                && let Some(status) = child.try_wait()?
-            {
-                bail!("{name} ended ({status}): {}", process::tail(&log));
-            }
-            if Instant::now() >= end {
-                bail!("{name} does not listen: {}", process::tail(&log));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.folder.join("logs").join(format!("{name}.log"))
-    }
-}
-
-impl Drop for Processes {
-    fn drop(&mut self) {
-        // Killed and not asked: nothing of it is kept. The last one started first, so that none
-        // complains about the loss of another.
-        for (_, child) in self.children.iter_mut().rev() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if let Some((mut janitor, pipe)) = self.janitor.take() {
-            drop(pipe);
-            let _ = janitor.wait();
-        }
-    }
-}
-
-/// The folder of links to the lab's programs; builds those that the cache does not hold.
-fn provide_programs(with_kwok: bool) -> Result<State> {
-    let cache = Cache::from_environment();
-    let bin = State::at(cache.entry("control-plane"));
-    // Two test binaries must not build the same at once.
-    let _lock = bin.lock()?;
-    Steps::new().step("programs of the control plane", |step| {
-        programs::provide(&cache, &bin, step)?;
-        if with_kwok {
-            programs::provide_kwok(&cache, &bin, step)?;
-        }
-        Ok(())
-    })?;
-    Ok(bin)
-}
-
-fn make_folder() -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("tutti-control-plane-{}-{count}", std::process::id());
-    let places = [PathBuf::from(MEMORY), std::env::temp_dir()];
-    places
-        .iter()
-        .map(|place| place.join(&name))
-        .find(|folder| fs::create_dir(folder).is_ok())
-        .ok_or_else(|| anyhow!("no folder can be made in {places:?}"))
-}
-
-/// Waits for the end of a pipe and removes the folder. In a process group of its own: what kills
-/// the tests' group does not kill it.
-fn start_janitor(folder: &Path) -> Result<(Child, ChildStdin)> {
-    const SCRIPT: &str = r#"cat; for _ in 1 2 3 4 5; do rm -rf -- "$0" && exit; sleep 0.2; done"#;
-    let mut janitor = Command::new("sh")
-        .args(["-c", SCRIPT])
-        .arg(folder)
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start sh")?;
-    let mut pipe = janitor.stdin.take().context("sh has no input")?;
-    pipe.flush()?;
-    Ok((janitor, pipe))
+    Ok(ControlPlane {
+        url,
+        certificate_authority: state.path("pki/ca.crt"),
+        admin_certificate: state.path("pki/admin.crt"),
+        admin_key: state.path("pki/admin.key"),
+        kubeconfig,
+        kubectl: bin.program("kubectl"),
+        logs: children.logs(),
+        _children: children,
+    })
 }
 
 /// Ports that nobody listens on now.

@@ -32,6 +32,7 @@ const TTL: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A certificate authority of the lab.
+#[derive(Clone, Copy, Debug)]
 pub struct Authority {
     /// Its name, also of its process.
     pub name: &'static str,
@@ -66,6 +67,44 @@ impl Authority {
         format!("https://{address}:{}/dir", self.port)
     }
 
+    /// Writes what it reads: the file's place is [`Authority::file`].
+    pub fn provide(&self, state: &State, address: Ipv4Addr) -> Result<()> {
+        let keys = match self.binding {
+            Some((id, key)) => serde_json::json!({ id: key }),
+            None => serde_json::json!({}),
+        };
+        let text = render(
+            include_str!("../manifests/pebble.json"),
+            &[
+                ("ADDRESS", &address.to_string()),
+                ("PORT", &self.port.to_string()),
+                ("MANAGEMENT", &self.management.to_string()),
+                ("PKI", &state.path("pki").display().to_string()),
+                ("BINDING", &self.binding.is_some().to_string()),
+                ("KEYS", &keys.to_string()),
+            ],
+        )?;
+        write_whole(&self.file(state), text.as_bytes())
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn file(&self, state: &State) -> PathBuf {
+        state.path(format!("{}.json", self.name))
+    }
+
+    /// How it is called: beside its file, where it asks the DNS.
+    #[must_use]
+    pub fn flags(&self, state: &State, address: Ipv4Addr) -> Vec<String> {
+        vec![
+            "-strict".to_owned(),
+            "-config".to_owned(),
+            self.file(state).display().to_string(),
+            "-dnsserver".to_owned(),
+            format!("{address}:53"),
+        ]
+    }
+
     /// Where its root certificate is told: a new one at each start.
     #[must_use]
     pub fn root(&self, address: Ipv4Addr) -> String {
@@ -78,39 +117,36 @@ pub fn dns_folder(state: &State) -> PathBuf {
     state.path("dns")
 }
 
+/// How the DNS server is called.
+#[must_use]
+pub fn dns_flags(state: &State) -> Vec<String> {
+    let configuration = dns_folder(state).join("named.conf");
+    // In the foreground, with its log on standard error.
+    vec![
+        "-g".to_owned(),
+        "-4".to_owned(),
+        "-c".to_owned(),
+        configuration.display().to_string(),
+    ]
+}
+
 /// Writes what DNS and authorities read. Zones that exist are kept with what people set.
 pub fn provide(state: &State, index: u8) -> Result<()> {
-    let address = network::node_address(index, 1).to_string();
-    provide_dns(state, &address)?;
-    let pki = state.path("pki").display().to_string();
+    let address = network::node_address(index, 1);
+    provide_program(state)?;
+    provide_dns(state, address, PLATFORM_ZONE)?;
     for authority in &AUTHORITIES {
-        let keys = match authority.binding {
-            Some((id, key)) => serde_json::json!({ id: key }),
-            None => serde_json::json!({}),
-        };
-        let text = render(
-            include_str!("../manifests/pebble.json"),
-            &[
-                ("ADDRESS", &address),
-                ("PORT", &authority.port.to_string()),
-                ("MANAGEMENT", &authority.management.to_string()),
-                ("PKI", &pki),
-                ("BINDING", &authority.binding.is_some().to_string()),
-                ("KEYS", &keys.to_string()),
-            ],
-        )?;
-        write_whole(
-            &state.path(format!("{}.json", authority.name)),
-            text.as_bytes(),
-        )?;
+        authority.provide(state, address)?;
     }
     Ok(())
 }
 
-fn provide_dns(state: &State, address: &str) -> Result<()> {
+/// Writes what a DNS server at an address reads: every name under `test`, and a platform's zone,
+/// all names of which lead to that address.
+pub fn provide_dns(state: &State, address: Ipv4Addr, platform: &str) -> Result<()> {
+    let address = &address.to_string();
     let folder = dns_folder(state);
     fs::create_dir_all(&folder)?;
-    provide_program(state)?;
     let secret = provide_key(state)?;
     let configuration = render(
         include_str!("../manifests/named.conf"),
@@ -118,7 +154,7 @@ fn provide_dns(state: &State, address: &str) -> Result<()> {
             ("SECRET", &secret),
             ("FOLDER", &folder.display().to_string()),
             ("ADDRESS", address),
-            ("PLATFORM", PLATFORM_ZONE),
+            ("PLATFORM", platform),
         ],
     )?;
     write_private(&folder.join("named.conf"), configuration.as_bytes())?;
@@ -136,8 +172,9 @@ fn provide_dns(state: &State, address: &str) -> Result<()> {
     Ok(())
 }
 
-/// A copy, because Debian confines the program at its own place to Debian's folders (AppArmor).
-fn provide_program(state: &State) -> Result<()> {
+/// The DNS server as a program of the lab: a copy, because Debian confines the program at its own
+/// place to Debian's folders (AppArmor).
+pub fn provide_program(state: &State) -> Result<()> {
     let original = packages::locate("named").context("named is missing; it is Debian's bind9")?;
     let copy = state.program("named");
     let content = fs::read(&original)?;
@@ -174,8 +211,8 @@ fn write_private(place: &Path, content: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the authorities answer, and writes down whom to trust for what they sign: they have
-/// new roots after each start.
+/// Waits until the authorities answer, and adds to those who are trusted who they are: they have new
+/// roots after each start, and what they signed before is still in use.
 ///
 /// # Errors
 /// When one of them does not answer.
@@ -185,17 +222,19 @@ pub fn provide_roots(state: &State, index: u8) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let roots = runtime.block_on(async {
+    let place = roots_file(state);
+    let known = fs::read_to_string(&place).unwrap_or_default();
+    let trusted = runtime.block_on(async {
         let client = reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(&lab)?])
             .no_proxy()
             .timeout(Duration::from_secs(5))
             .build()?;
-        let mut roots = String::new();
+        let mut trusted = known.clone();
         for authority in &AUTHORITIES {
             let url = authority.root(address);
             let begun = Instant::now();
-            roots.push_str(&loop {
+            let root = loop {
                 match root(&client, &url).await {
                     Ok(root) => break root,
                     Err(error) if begun.elapsed() > PATIENCE => {
@@ -203,15 +242,17 @@ pub fn provide_roots(state: &State, index: u8) -> Result<()> {
                     }
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 }
-            });
+            };
+            if !trusted.contains(&root) {
+                trusted.push_str(&root);
+            }
         }
-        Ok(roots)
+        Ok(trusted)
     })?;
-    let place = roots_file(state);
-    if fs::read_to_string(&place).is_ok_and(|known| known == roots) {
+    if trusted == known {
         return Ok(());
     }
-    write_whole(&place, roots.as_bytes())
+    write_whole(&place, trusted.as_bytes())
 }
 
 async fn root(client: &reqwest::Client, url: &str) -> Result<String> {
@@ -219,10 +260,16 @@ async fn root(client: &reqwest::Client, url: &str) -> Result<String> {
     Ok(answer.text().await?)
 }
 
-/// The file of the authorities' roots.
+/// The file of the authorities' roots, the oldest first: that of the platform's certificate.
 #[must_use]
 pub fn roots_file(state: &State) -> PathBuf {
-    state.path("tls/domains-ca.crt")
+    state.path("tls/trust.crt")
+}
+
+/// The file of the chart's values that name the lab's internet.
+#[must_use]
+pub fn values_file(state: &State) -> PathBuf {
+    state.path("internet-values.json")
 }
 
 /// Values of the chart: the lab's resolver, and its authorities. The second one stands by.
@@ -231,7 +278,7 @@ pub fn roots_file(state: &State) -> PathBuf {
 /// When the file cannot be written.
 pub fn write_values(lab: &Lab) -> Result<PathBuf> {
     let address = lab.node_address;
-    let bundle = fs::read_to_string(&lab.certificate_authority)?;
+    let bundle = fs::read_to_string(lab.state().path("tls/ca.crt"))?;
     let directories: Vec<serde_json::Value> = AUTHORITIES
         .iter()
         .map(|authority| {
@@ -242,6 +289,8 @@ pub fn write_values(lab: &Lab) -> Result<PathBuf> {
                 "termsOfServiceAgreed": true,
                 "caBundle": bundle,
                 "caaIdentities": ["pebble.letsencrypt.org"],
+                // Of those who name none Pebble takes any.
+                "profile": "classic",
                 "limits": "none",
             });
             if authority.binding.is_some() {
@@ -251,6 +300,7 @@ pub fn write_values(lab: &Lab) -> Result<PathBuf> {
         })
         .collect();
     let values = serde_json::json!({
+        "platform": { "certificate": { "acme": true } },
         "dns": { "resolvers": [format!("{address}:53")] },
         "acme": {
             "directories": directories,
@@ -265,7 +315,7 @@ pub fn write_values(lab: &Lab) -> Result<PathBuf> {
             },
         },
     });
-    let place = lab.state().path("internet-values.json");
+    let place = values_file(lab.state());
     write_whole(&place, serde_json::to_string_pretty(&values)?.as_bytes())?;
     Ok(place)
 }
@@ -301,7 +351,7 @@ pub fn secrets(lab: &Lab, namespace: &str) -> Result<Vec<serde_json::Value>> {
 /// A change of a record, as `lab dns` takes it.
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Change {
-    /// Set a record in place of all of its type: lab dns set www.acme.test CNAME blog-x.tutti.localhost
+    /// Set a record in place of all of its type, and of a CNAME, which is alone at its name: lab dns set www.acme.test CNAME blog-x.tutti.localhost
     Set {
         /// Its name.
         name: String,
@@ -332,12 +382,19 @@ pub enum Change {
 pub fn change(state: &State, change: &Change) -> Result<()> {
     let record = state.record()?;
     ensure!(record.nodes > 0, "there is no lab; run make up");
-    let address = network::node_address(record.index, 1);
+    update_dns(
+        state,
+        network::node_address(record.index, 1),
+        &update(change)?,
+    )
+}
+
+/// Sends updates, as `nsupdate` reads them, to the DNS server at an address.
+pub fn update_dns(state: &State, address: Ipv4Addr, updates: &str) -> Result<()> {
     let secret = fs::read_to_string(key_file(state)).context("the lab has no DNS; run make up")?;
     let text = format!(
-        "server {address}\nkey hmac-sha256:lab {}\n{}send\n",
+        "server {address}\nkey hmac-sha256:lab {}\n{updates}send\n",
         secret.trim(),
-        update(change)?
     );
     let program = packages::locate("nsupdate")
         .context("nsupdate is missing; it is in Debian's bind9-dnsutils")?;
@@ -346,7 +403,19 @@ pub fn change(state: &State, change: &Change) -> Result<()> {
         .context("the lab's DNS does not take the change")
 }
 
-fn update(change: &Change) -> Result<String> {
+/// A change as `nsupdate` reads it.
+pub fn update(change: &Change) -> Result<String> {
+    let (Change::Set { name, .. } | Change::Delete { name, .. }) = change;
+    // Without it nsupdate asks whose the name is, and is led round by CNAMEs that go round.
+    let zone = if name.trim_end_matches('.').ends_with(PLATFORM_ZONE) {
+        PLATFORM_ZONE
+    } else {
+        "test"
+    };
+    Ok(format!("zone {zone}.\n{}", records(change)?))
+}
+
+fn records(change: &Change) -> Result<String> {
     Ok(match change {
         Change::Set {
             name,
@@ -355,7 +424,12 @@ fn update(change: &Change) -> Result<String> {
             ttl,
         } => {
             let (name, kind) = (checked_name(name)?, checked_kind(kind)?);
-            let mut text = format!("update delete {name} {kind}\n");
+            // A CNAME is alone at its name (RFC 1034 §3.6.2): what was there goes in the same moment.
+            let mut text = if kind == "CNAME" {
+                format!("update delete {name}\n")
+            } else {
+                format!("update delete {name} CNAME\nupdate delete {name} {kind}\n")
+            };
             for value in values {
                 ensure!(!value.contains('\n'), "a value is one line");
                 let value = absolute(&kind, value);
@@ -429,7 +503,8 @@ mod tests {
     fn a_record_takes_the_place_of_those_of_its_type() {
         assert_eq!(
             set("www.acme.test", "cname", "blog.tutti.localhost").unwrap(),
-            "update delete www.acme.test. CNAME\n\
+            "zone test.\n\
+             update delete www.acme.test.\n\
              update add www.acme.test. 5 CNAME blog.tutti.localhost.\n"
         );
         assert!(

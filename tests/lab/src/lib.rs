@@ -5,6 +5,7 @@
 
 pub mod cache;
 mod cgroup;
+mod children;
 mod cluster;
 mod components;
 pub mod control_plane;
@@ -18,11 +19,13 @@ mod images;
 pub mod internet;
 mod launch;
 mod leftovers;
+pub mod loopback;
 mod network;
 pub mod node;
 pub mod packages;
 mod pki;
 pub mod platform;
+pub mod postgres;
 mod process;
 mod programs;
 pub use programs::versions;
@@ -54,14 +57,9 @@ pub struct Lab {
     pub registry_address: String,
     /// The socket of the lab's dockerd.
     pub docker_socket: PathBuf,
-    /// The authority that signed the platform's certificate (PEM).
-    pub certificate_authority: PathBuf,
-    /// Who signed the certificates of customers' own domains (PEM): the lab's authorities.
-    pub domains_authority: PathBuf,
-    /// The certificate for `*.tutti.localhost` and `tutti.localhost` (PEM).
-    pub certificate: PathBuf,
-    /// Its key (PEM).
-    pub certificate_key: PathBuf,
+    /// Who signed the certificates of the platform and of customers' own domains (PEM): the roots of
+    /// the lab's authorities.
+    pub trust: PathBuf,
     /// The port of 127.0.0.1 that leads to NodePort 30080.
     pub http_port: u16,
     /// The port of 127.0.0.1 that leads to NodePort 30443.
@@ -113,10 +111,7 @@ impl Lab {
             registry: format!("localhost:{}", network::REGISTRY_PORT),
             registry_address: format!("{node_address}:{}", network::REGISTRY_PORT),
             docker_socket: state.docker_socket(),
-            certificate_authority: state.path("tls/ca.crt"),
-            domains_authority: internet::roots_file(&state),
-            certificate: state.path("tls/tls.crt"),
-            certificate_key: state.path("tls/tls.key"),
+            trust: internet::roots_file(&state),
             http_port,
             https_port,
             kubectl: state.program("kubectl"),
@@ -157,10 +152,8 @@ impl Lab {
             ("TUTTI_HTTP_PORT", self.http_port.to_string()),
             ("TUTTI_HTTPS_PORT", self.https_port.to_string()),
             ("TUTTI_NODE_ADDRESS", self.node_address.to_string()),
-            ("TUTTI_CA", show(&self.certificate_authority)),
-            ("TUTTI_DOMAINS_CA", show(&self.domains_authority)),
-            ("TUTTI_TLS_CERTIFICATE", show(&self.certificate)),
-            ("TUTTI_TLS_KEY", show(&self.certificate_key)),
+            ("TUTTI_CA", show(&self.trust)),
+            ("TUTTI_VALUES", show(&internet::values_file(&self.state))),
             ("TUTTI_AUDIT_LOG", show(&self.audit_log)),
         ])
     }

@@ -83,7 +83,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The certificates of the cluster and of the platform's names.
+/// The certificates of the cluster, and of its certificate authorities.
 pub fn provide(state: &State, index: u8) -> Result<()> {
     for authority in [
         Authority::Cluster,
@@ -135,22 +135,11 @@ pub fn provide(state: &State, index: u8) -> Result<()> {
             names: vec!["metrics-server.kube-system.svc".to_owned()],
             ..Leaf::client(state, "metrics-server", "metrics-server")
         },
-        Leaf {
-            authority: Authority::Lab,
-            addresses: vec![address],
-            ..Leaf::client(state, "authorities", "certificate authorities of the lab")
-        },
-        Leaf {
-            stem: state.path("tls/tls"),
-            authority: Authority::Lab,
-            names: vec!["*.tutti.localhost".to_owned(), "tutti.localhost".to_owned()],
-            days: SITE_DAYS,
-            ..Leaf::client(state, "", "tutti.localhost")
-        },
     ];
     for leaf in leaves {
         sign(state, &leaf)?;
     }
+    provide_authorities(state, address)?;
     provide_kubeconfig(
         state,
         index,
@@ -166,6 +155,21 @@ pub fn provide(state: &State, index: u8) -> Result<()> {
     }
     let admin = fs::read(state.path("pki/admin.kubeconfig"))?;
     write_secret(&state.kubeconfig(), &admin)
+}
+
+/// What certificate authorities at an address show of themselves; who signed it is in `tls/ca.crt`.
+pub fn provide_authorities(state: &State, address: Ipv4Addr) -> Result<()> {
+    let lab = Authority::Lab;
+    provide_authority(&lab.stem(state), lab.common_name())?;
+    let common_name = "certificate authorities of the lab";
+    sign(
+        state,
+        &Leaf {
+            authority: lab,
+            addresses: vec![address],
+            ..Leaf::client(state, "authorities", common_name)
+        },
+    )
 }
 
 /// What a node's kubelet needs: its identity as a client, and its serving certificate.
@@ -365,7 +369,7 @@ mod tests {
         let files = [
             "pki/ca.crt",
             "pki/apiserver.key",
-            "tls/tls.crt",
+            "pki/authorities.crt",
             "kubeconfig",
         ];
         let read = || files.map(|file| fs::read_to_string(state.path(file)).unwrap());

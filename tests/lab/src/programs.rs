@@ -8,14 +8,14 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     cache::{self, Cache},
     go::Toolchain,
     process::run_logged,
     state::State,
-    steps::Step,
+    steps::{Step, Steps},
 };
 
 /// The version that every Kubernetes part reports; go.mod has the same.
@@ -63,7 +63,55 @@ enum Source {
         path: &'static str,
         version: &'static str,
     },
+    /// A program of a module at a version, with passages mended in it.
+    Mended {
+        module: &'static str,
+        version: &'static str,
+        package: &'static str,
+        mends: &'static [Mend],
+    },
 }
+
+/// A passage of a file, and what has to stand there.
+struct Mend {
+    file: &'static str,
+    found: &'static str,
+    wanted: &'static str,
+}
+
+/// Pebble 2.10 takes its locks in more than one order. Orders that are asked for while others are made or
+/// done hang it now and then, and every request from then on.
+const PEBBLE_LOCKS: &[Mend] = &[
+    // A read lock within a read lock of the same order, and a writer between the two.
+    Mend {
+        file: "wfe/wfe.go",
+        found: "\torderAccountID := order.AccountID\n\tdefer order.RUnlock()\n",
+        wanted: "\torderAccountID := order.AccountID\n\torder.RUnlock()\n",
+    },
+    // An authorization before its order, where others take the order first.
+    Mend {
+        file: "wfe/wfe.go",
+        found: "\tauthz.Lock()\n\tdefer authz.Unlock()\n\tauthz.Order.RLock()\n\
+                \torderAcctID := authz.Order.AccountID\n\tauthz.Order.RUnlock()\n",
+        wanted: "\tauthz.Order.RLock()\n\torderAcctID := authz.Order.AccountID\n\
+                 \tauthz.Order.RUnlock()\n\tauthz.Lock()\n\tdefer authz.Unlock()\n",
+    },
+    // The store before what lies in it, where others take the store last.
+    Mend {
+        file: "db/memorystore.go",
+        found: "\tm.RLock()\n\tdefer m.RUnlock()\n\n\tif order, ok := m.ordersByID[id]; ok {\n",
+        wanted: "\tm.RLock()\n\torder, ok := m.ordersByID[id]\n\tm.RUnlock()\n\n\tif ok {\n",
+    },
+    Mend {
+        file: "db/memorystore.go",
+        found: "\tm.RLock()\n\tdefer m.RUnlock()\n\tfor _, authz := range m.authorizationsByID {\n\
+                \t\t// Lock is needed",
+        wanted: "\tm.RLock()\n\
+                 \tall := make([]*core.Authorization, 0, len(m.authorizationsByID))\n\
+                 \tfor _, authz := range m.authorizationsByID {\n\t\tall = append(all, authz)\n\t}\n\
+                 \tm.RUnlock()\n\tfor _, authz := range all {\n\t\t// Lock is needed",
+    },
+];
 
 /// Objects to keep beside a program: a module, and its folders that hold them.
 type Resources = (&'static str, &'static [&'static str]);
@@ -140,12 +188,18 @@ fn programs() -> Vec<Program> {
             &["coredns"],
         ),
         package("helm", "helm.sh/helm/v3/cmd/helm", HELM_VERSION, &["helm"]),
-        package(
-            "pebble",
-            "github.com/letsencrypt/pebble/v2/cmd/pebble",
-            PEBBLE_VERSION,
-            &["pebble"],
-        ),
+        Program {
+            name: "pebble",
+            is_slim: true,
+            source: Source::Mended {
+                module: "github.com/letsencrypt/pebble/v2",
+                version: PEBBLE_VERSION,
+                package: "./cmd/pebble",
+                mends: PEBBLE_LOCKS,
+            },
+            resources: None,
+            names: &["pebble"],
+        },
         package(
             "local-path-provisioner",
             "github.com/rancher/local-path-provisioner",
@@ -222,11 +276,26 @@ impl Program {
                     .chain([link_flags.as_bytes()]);
                 format!("{}-{}", self.name, cache::key(parts))
             }
+            Source::Mended { version, mends, .. } => {
+                let parts = mends.iter().flat_map(|it| [it.file, it.found, it.wanted]);
+                let key = cache::key(parts.map(str::as_bytes));
+                format!("{}@{version}-{key}", self.name)
+            }
         }
     }
 
     fn build(&self, toolchain: &Toolchain, place: &Path, log: &Path) -> Result<()> {
         let output = place.join(self.name);
+        let build = |source: &Path, package: &str, link_flags: &str| {
+            let mut command = toolchain.command();
+            command
+                .current_dir(source)
+                .args(["build", "-trimpath", "-ldflags", link_flags])
+                .arg(compile_flags(self.is_slim))
+                .arg("-o")
+                .args([output.as_path(), Path::new(package)]);
+            run_logged(&mut command, log)
+        };
         match &self.source {
             Source::Ours { files, link_flags } => {
                 let source = place.join("source");
@@ -234,17 +303,7 @@ impl Program {
                 for (name, text) in *files {
                     fs::write(source.join(name), text)?;
                 }
-                run_logged(
-                    toolchain
-                        .command()
-                        .current_dir(&source)
-                        .args(["build", "-trimpath", "-ldflags", link_flags])
-                        .arg(compile_flags(self.is_slim))
-                        .arg("-o")
-                        .arg(&output)
-                        .arg("."),
-                    log,
-                )?;
+                build(&source, ".", link_flags)?;
                 if let Some((module, folders)) = self.resources {
                     keep_resources(toolchain, &source, module, folders, place)?;
                 }
@@ -266,10 +325,68 @@ impl Program {
                     keep_resources(toolchain, place, &module, folders, place)?;
                 }
             }
+            Source::Mended {
+                module,
+                version,
+                package,
+                mends,
+            } => {
+                let source = place.join("source");
+                fetch(toolchain, &format!("{module}@{version}"), &source, log)?;
+                for mend in *mends {
+                    mend.apply(&source)?;
+                }
+                build(&source, package, "-s -w")?;
+                fs::remove_dir_all(source)?;
+            }
         }
         fs::set_permissions(&output, fs::Permissions::from_mode(0o755))?;
         Ok(())
     }
+}
+
+impl Mend {
+    fn apply(&self, source: &Path) -> Result<()> {
+        let file = source.join(self.file);
+        let text = fs::read_to_string(&file)?;
+        ensure!(
+            text.matches(self.found).count() == 1,
+            "what is mended in {} is not there (any more): look whether it still has to be",
+            file.display()
+        );
+        Ok(fs::write(file, text.replace(self.found, self.wanted))?)
+    }
+}
+
+/// Copies a module at a version to where it can be changed.
+fn fetch(toolchain: &Toolchain, module: &str, to: &Path, log: &Path) -> Result<()> {
+    let place = to.parent().context("a folder in a folder is wanted")?;
+    run_logged(
+        toolchain
+            .command()
+            .current_dir(place)
+            .args(["mod", "download", module]),
+        log,
+    )?;
+    let from = folder_of(toolchain, place, module)?;
+    // The cache's own files cannot be written to.
+    run_logged(
+        Command::new("cp")
+            .args(["--recursive", "--no-preserve=mode"])
+            .args([from.as_path(), to]),
+        log,
+    )
+}
+
+fn folder_of(toolchain: &Toolchain, source: &Path, module: &str) -> Result<PathBuf> {
+    let list = toolchain
+        .command()
+        .current_dir(source)
+        .args(["list", "-m", "-f", "{{.Dir}}", module])
+        .output()?;
+    Ok(PathBuf::from(
+        String::from_utf8_lossy(&list.stdout).trim().to_owned(),
+    ))
 }
 
 /// Writes one file of what some folders of a module hold. The build has fetched the module.
@@ -280,15 +397,10 @@ fn keep_resources(
     folders: &[&str],
     place: &Path,
 ) -> Result<()> {
-    let list = toolchain
-        .command()
-        .current_dir(source)
-        .args(["list", "-m", "-f", "{{.Dir}}", module])
-        .output()?;
-    let root = String::from_utf8_lossy(&list.stdout).trim().to_owned();
+    let root = folder_of(toolchain, source, module)?;
     let mut text = String::new();
     for folder in folders {
-        text.push_str(&join_documents(&Path::new(&root).join(folder))?);
+        text.push_str(&join_documents(&root.join(folder))?);
     }
     fs::write(place.join(RESOURCES), text)?;
     Ok(())
@@ -298,6 +410,22 @@ fn keep_resources(
 /// `bin` folder.
 pub fn provide(cache: &Cache, state: &State, step: &Step) -> Result<()> {
     provide_these(&programs(), cache, state, step)
+}
+
+/// The folder of links to them for tests that need no lab; builds those that the cache does not hold.
+pub fn for_tests(with_kwok: bool) -> Result<State> {
+    let cache = Cache::from_environment();
+    let bin = State::at(cache.entry("control-plane"));
+    // Two test binaries must not build the same at once.
+    let _lock = bin.lock()?;
+    Steps::new().step("programs of the control plane", |step| {
+        provide(&cache, &bin, step)?;
+        if with_kwok {
+            provide_kwok(&cache, &bin, step)?;
+        }
+        Ok(())
+    })?;
+    Ok(bin)
 }
 
 /// The same for kwok, which no lab needs.

@@ -41,8 +41,8 @@ pub fn print(state: &State) -> Result<()> {
     };
     tell!("API server:    {}", lab.api_server);
     tell!(
-        "platform:      https://tutti.localhost:{} (http: {})",
-        lab.https_port,
+        "platform:      {} and names below it (http: {})",
+        plan::check::url("tutti.localhost", lab.https_port),
         lab.http_port
     );
     tell!(
@@ -50,7 +50,7 @@ pub fn print(state: &State) -> Result<()> {
         lab.registry
     );
     tell!("dockerd:       unix://{}", lab.docker_socket.display());
-    tell!("authority:     {}", lab.certificate_authority.display());
+    tell!("authority:     {}", lab.trust.display());
     tell!("audit log:     {}", lab.audit_log.display());
     match run(kubectl(state).args([
         "get",

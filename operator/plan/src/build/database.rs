@@ -62,6 +62,9 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<StatefulSet> {
         metadata: metadata::owned(wish, names::database(&wish.name), COMPONENT_DATABASE),
         spec: Some(StatefulSetSpec {
             replicas: Some(i32::from(is_needed(wish))),
+            // One that never became ready is replaced as well: with `OrderedReady` a wrong image or a size
+            // for which no node has room could not be mended (Kubernetes waits for the pod first).
+            pod_management_policy: Some("Parallel".to_owned()),
             service_name: Some(names::database(&wish.name)),
             selector: metadata::label_selector(wish, COMPONENT_DATABASE),
             // Two engines on one volume would destroy it; a StatefulSet never starts the second

@@ -46,7 +46,7 @@ fn route(wish: &Wish<'_>, metadata: ObjectMeta, hostname: &str) -> Route {
             plain_http: false,
             timeouts: Timeouts {
                 response_seconds: wish.definition.http.response_seconds,
-                ..Timeouts::default()
+                idle_seconds: wish.definition.http.idle_seconds,
             },
             body_limit: wish.definition.http.body_limit.clone(),
         },

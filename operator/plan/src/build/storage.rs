@@ -49,6 +49,11 @@ fn claim(wish: &Wish<'_>, volume: &str, access: Access, component: &str) -> Pers
         Access::ReadWriteMany => "ReadWriteMany",
     };
     let size = wish.storage.get(volume).cloned().unwrap_or_default();
+    // A claim keeps the class that it was made with: that cannot be changed.
+    let class = match wish.context.observed.volumes.get(volume) {
+        Some(seen) => seen.class.clone(),
+        None => wish.context.platform.storage_class.clone(),
+    };
     PersistentVolumeClaim {
         metadata,
         spec: Some(PersistentVolumeClaimSpec {
@@ -57,7 +62,7 @@ fn claim(wish: &Wish<'_>, volume: &str, access: Access, component: &str) -> Pers
                 requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size))])),
                 ..VolumeResourceRequirements::default()
             }),
-            storage_class_name: wish.context.platform.storage_class.clone(),
+            storage_class_name: class,
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,

@@ -1,4 +1,4 @@
-//! What servers said of a name, as data: what `operator/src/dns.rs` brings home, and what tests
+//! What servers said of a name, as data: what `operator/src/domain/dns.rs` brings home, and what tests
 //! make up. Names are in lower case, without a dot at the end.
 
 use std::{
@@ -58,20 +58,24 @@ pub enum Answer {
     Failed(Failure),
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why there is no answer; of several failures the first is the most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Failure {
-    /// SERVFAIL.
-    ServerFailed,
     /// SERVFAIL, and an answer when the resolver is told not to validate: broken DNSSEC.
     Bogus,
+    /// SERVFAIL.
+    ServerFailed,
     /// REFUSED, or another code that gives no answer.
     Refused,
-    /// Nothing came in time.
-    TimedOut,
+    /// A server that should have the zone refers to others, or tells what it has from others.
+    NotAuthoritative,
     /// What came is no DNS, or no answer to our question.
     Malformed,
+    /// Nothing came in time.
+    TimedOut,
+    /// No zone has the name, or no server of its zone has an address.
+    NoServer,
 }
 
 impl fmt::Display for Failure {
@@ -80,8 +84,10 @@ impl fmt::Display for Failure {
             Self::ServerFailed => "SERVFAIL",
             Self::Bogus => "broken DNSSEC",
             Self::Refused => "REFUSED",
-            Self::TimedOut => "no answer in time",
+            Self::NotAuthoritative => "an answer without authority (lame delegation)",
             Self::Malformed => "no valid DNS answer",
+            Self::TimedOut => "no answer in time",
+            Self::NoServer => "no server with an address",
         })
     }
 }
@@ -138,6 +144,18 @@ impl fmt::Display for Record {
     }
 }
 
+impl Record {
+    /// The address, if it says one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match &self.data {
+            Data::A(address) => Some(IpAddr::V4(*address)),
+            Data::Aaaa(address) => Some(IpAddr::V6(*address)),
+            _ => None,
+        }
+    }
+}
+
 impl Answer {
     /// The records that were there, also those that only lead to nothing.
     #[must_use]
@@ -157,5 +175,46 @@ impl Answer {
             Self::Failed(failure) => Some(*failure),
             _ => None,
         }
+    }
+}
+
+/// What was seen, once per fact, with those who said it.
+pub(super) fn found<'a>(
+    look: &'a Look,
+    records: impl Fn(&'a View) -> Vec<&'a Record>,
+) -> Vec<String> {
+    let mut facts: Vec<(String, Vec<&str>)> = Vec::new();
+    for view in look.authorities.iter().chain(&look.resolvers) {
+        let mut said: Vec<String> = records(view).iter().map(ToString::to_string).collect();
+        if said.is_empty() {
+            said.push(match view.ipv4.failure().or_else(|| view.ipv6.failure()) {
+                Some(failure) => failure.to_string(),
+                None => "no record".to_owned(),
+            });
+        }
+        for fact in said {
+            match facts.iter_mut().find(|(known, _)| *known == fact) {
+                Some((_, servers)) => servers.push(&view.server),
+                None => facts.push((fact, vec![&view.server])),
+            }
+        }
+    }
+    facts
+        .into_iter()
+        .map(|(fact, servers)| format!("{fact} ({})", servers.join(", ")))
+        .collect()
+}
+
+/// How long caches keep what they have: ", for 280 seconds at most".
+pub(super) fn seconds_left(views: &[&View]) -> String {
+    let longest = views
+        .iter()
+        .flat_map(|view| [&view.ipv4, &view.ipv6, &view.proof])
+        .flat_map(Answer::records)
+        .map(|record| record.ttl)
+        .max();
+    match longest {
+        Some(seconds) => format!(", for {seconds} seconds at most"),
+        None => "; what a zone does not have is forgotten after its SOA's minimum".to_owned(),
     }
 }

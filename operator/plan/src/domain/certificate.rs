@@ -1,10 +1,13 @@
 //! How a certificate stands, in words.
 
-use crds::domain::{DomainStatus, OrderStep};
+use crds::domain::{Certificate, DomainStatus, OrderStep};
 use jiff::{SignedDuration, Timestamp};
 
 use super::order;
 use crate::health::Finding;
+
+/// A certificate that is made for so long is said to be waited for, and until when.
+const SAID_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
 /// A place in an authority's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,29 +20,52 @@ pub struct Place {
     pub limit: String,
 }
 
+/// What a certificate waits for, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Awaited {
+    /// Its turn in a line.
+    pub place: Option<Place>,
+    /// An end of what kept the last step from being done, in words.
+    pub trouble: Option<String>,
+    /// A person, who has to lift what the authority says, or the time when it is tried again.
+    pub paused: Option<(String, Timestamp)>,
+    /// Somebody who does not give the answer to the challenge yet, in words.
+    pub answer: Option<String>,
+}
+
 /// Judges the certificate of a domain whose checks are well, or were when it was ordered.
-///
-/// `place`: it waits in line. `trouble`: what kept the last step from being done, in words.
 #[must_use]
-pub fn judge(
-    status: &DomainStatus,
-    place: Option<&Place>,
-    trouble: Option<&str>,
-    now: Timestamp,
-) -> Finding {
-    if let Some(certificate) = &status.certificate
-        && certificate.not_after.0 > now
-    {
+pub fn judge(status: &DomainStatus, awaited: &Awaited, now: Timestamp) -> Finding {
+    let paused = awaited.paused.as_ref().map(|(words, _)| words);
+    let trouble = awaited.trouble.as_ref().or(paused).map(String::as_str);
+    if let Some(certificate) = in_force(status, now) {
         return valid(certificate, status, trouble);
+    }
+    if let Some((words, until)) = &awaited.paused {
+        return Finding::stuck(
+            "NamePaused",
+            format!(
+                "the authority has paused the name, because it failed too often: {words}; lift that \
+                 where it says, and set the annotation {} to a new value; it is tried again at {} \
+                 anyway",
+                crds::labels::LOOK_NOW,
+                minute(*until),
+            ),
+        );
     }
     if let Some(trouble) = trouble {
         return Finding::on_its_way("AuthorityTrouble", trouble, None);
     }
     if let Some(order) = &status.order {
-        let what = match order.step {
-            OrderStep::Answering => "the answer to its challenge is put in place",
-            OrderStep::Validating => "it looks whether the hostname is ours",
-            OrderStep::Finalizing => "it makes the certificate",
+        let what = match (order.step, &awaited.answer) {
+            (OrderStep::Answering, Some(why)) => {
+                format!("the answer to its challenge is not in place yet: {why}")
+            }
+            (OrderStep::Answering, None) => {
+                "the answer to its challenge is put in place".to_owned()
+            }
+            (OrderStep::Validating, _) => "it looks whether the hostname is ours".to_owned(),
+            (OrderStep::Finalizing, _) => making(order.since.0, now),
         };
         return Finding::on_its_way("Ordering", format!("{}: {what}", order.authority), None);
     }
@@ -52,12 +78,12 @@ pub fn judge(
                 "the authority refused the certificate: {}; mend that; the next try is at {}, or \
                  earlier with a new value of the annotation {}",
                 failure.message,
-                next.strftime("%Y-%m-%d %H:%M UTC"),
+                minute(next),
                 crds::labels::LOOK_NOW,
             ),
         );
     }
-    if let Some(place) = place {
+    if let Some(place) = &awaited.place {
         let wait = place.turn.duration_since(now).max(SignedDuration::ZERO);
         return Finding::on_its_way(
             "InLine",
@@ -79,17 +105,45 @@ pub fn judge(
     Finding::on_its_way("Waiting", "waits for the checks before", None)
 }
 
+/// A time as messages have it.
+#[must_use]
+pub fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+fn making(since: Timestamp, now: Timestamp) -> String {
+    if now.duration_since(since) < SAID_AFTER {
+        return "it makes the certificate".to_owned();
+    }
+    format!(
+        "it has been making the certificate since {}, and is given time until {}",
+        minute(since),
+        minute(since + order::LONGEST_MAKING)
+    )
+}
+
+/// The certificate, while it is not over.
+fn in_force(status: &DomainStatus, now: Timestamp) -> Option<&Certificate> {
+    let certificate = status.certificate.as_ref();
+    certificate.filter(|certificate| certificate.not_after.0 > now)
+}
+
 /// While the checks before it are not well: what is valid stays so, all else waits for them.
 #[must_use]
 pub fn while_waiting(status: &DomainStatus, judged: Finding, now: Timestamp) -> Finding {
-    let is_valid = status
-        .certificate
-        .as_ref()
-        .is_some_and(|certificate| certificate.not_after.0 > now);
-    if is_valid || status.failure.is_some() {
+    if in_force(status, now).is_some() || status.failure.is_some() {
         judged
     } else {
         Finding::on_its_way("Waiting", "waits for the checks before", None)
+    }
+}
+
+/// When nobody can be asked for one: what is valid is served on, and says what its renewal waits for.
+#[must_use]
+pub fn cannot_be_had(status: &DomainStatus, why: Finding, now: Timestamp) -> Finding {
+    match in_force(status, now) {
+        Some(certificate) => valid(certificate, status, Some(&why.message)),
+        None => why,
     }
 }
 
@@ -101,30 +155,29 @@ const WARNING: SignedDuration = SignedDuration::from_hours(21 * 24);
 pub fn brought(certificate: Result<Timestamp, &String>, now: Timestamp) -> Finding {
     match certificate {
         Err(what) => Finding::stuck("BroughtCertificateUnusable", what.clone()),
+        Ok(until) if until <= now => Finding::stuck(
+            "BroughtCertificateUnusable",
+            format!(
+                "the certificate that you brought ended on {}; put a new one into the Secret",
+                minute(until)
+            ),
+        ),
         Ok(until) if until.duration_since(now) < WARNING => Finding::well(
             "BroughtCertificateEndsSoon",
             format!(
                 "brought by you, until {}; put a new one into the Secret",
-                until.strftime("%Y-%m-%d %H:%M UTC")
+                minute(until)
             ),
         ),
         Ok(until) => Finding::well(
             "Brought",
-            format!(
-                "brought by you, until {}",
-                until.strftime("%Y-%m-%d %H:%M UTC")
-            ),
+            format!("brought by you, until {}", minute(until)),
         ),
     }
 }
 
-fn valid(
-    certificate: &crds::domain::Certificate,
-    status: &DomainStatus,
-    trouble: Option<&str>,
-) -> Finding {
-    let day = |at: &Timestamp| at.strftime("%Y-%m-%d %H:%M UTC").to_string();
-    let until = day(&certificate.not_after.0);
+fn valid(certificate: &Certificate, status: &DomainStatus, trouble: Option<&str>) -> Finding {
+    let until = minute(certificate.not_after.0);
     let issuer = &certificate.issuer;
     if let Some(trouble) = trouble {
         return Finding::well(
@@ -150,7 +203,7 @@ fn valid(
     let renewed = certificate
         .renew_at
         .as_ref()
-        .map(|at| format!(", renewed on {}", day(&at.0)))
+        .map(|at| format!(", renewed on {}", minute(at.0)))
         .unwrap_or_default();
     Finding::well("Certified", format!("by {issuer} until {until}{renewed}"))
 }

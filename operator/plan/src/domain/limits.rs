@@ -89,9 +89,9 @@ pub struct Wait {
 pub struct Budget {
     limits: Limits,
     orders: Bucket,
-    registered: HashMap<String, Bucket>,
-    sets: HashMap<String, Bucket>,
-    failures: HashMap<String, Bucket>,
+    registered: Buckets,
+    sets: Buckets,
+    failures: Buckets,
     paused_until: Option<Timestamp>,
 }
 
@@ -99,6 +99,38 @@ pub struct Budget {
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     full_at: Option<Timestamp>,
+}
+
+/// Those of many names. One that is full again is forgotten.
+#[derive(Clone, Debug, Default)]
+struct Buckets {
+    by_name: HashMap<String, Bucket>,
+    /// How many there may be before the full ones are looked for.
+    tidy_at: usize,
+}
+
+impl Buckets {
+    /// So few are not worth a search.
+    const FEW: usize = 1024;
+
+    fn of(&self, name: &str) -> Bucket {
+        self.by_name.get(name).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, name: &str, limit: Limit, at: Timestamp) {
+        if self.by_name.len() >= self.tidy_at.max(Self::FEW) {
+            self.by_name.retain(|_, bucket| bucket.full_at > Some(at));
+            self.tidy_at = self.by_name.len() * 2;
+        }
+        let bucket = self.by_name.entry(name.to_owned()).or_default();
+        bucket.take(limit, at);
+    }
+
+    fn give_back(&mut self, name: &str, limit: Limit) {
+        if let Some(bucket) = self.by_name.get_mut(name) {
+            bucket.give_back(limit);
+        }
+    }
 }
 
 impl Limit {
@@ -110,9 +142,21 @@ impl Limit {
 impl Bucket {
     /// From when on there is a token.
     fn next(self, limit: Limit, now: Timestamp) -> Timestamp {
+        self.after(0, limit, now)
+    }
+
+    /// The same, after so many others have taken one.
+    fn after(self, others: usize, limit: Limit, now: Timestamp) -> Timestamp {
         // It lacks one token per interval until it is full; all but one may be lacking.
         let slack = limit.period - limit.interval();
-        self.full_at.map_or(now, |full| (full - slack).max(now))
+        let others = i32::try_from(others).unwrap_or(i32::MAX);
+        let full = self.full_at.map_or(now, |full| full.max(now));
+        let at = full.saturating_add(limit.interval() * others - slack);
+        at.unwrap_or(now).max(now)
+    }
+
+    fn give_back(&mut self, limit: Limit) {
+        self.full_at = self.full_at.map(|full| full - limit.interval());
     }
 
     fn take(&mut self, limit: Limit, at: Timestamp) {
@@ -140,22 +184,34 @@ impl Budget {
             self.orders.take(limit, at);
         }
         if let Some(limit) = self.limits.per_exact_set {
-            let set = self.sets.entry(request.hostname.clone()).or_default();
-            set.take(limit, at);
+            self.sets.take(&request.hostname, limit, at);
         }
         if let Some(limit) = self.limits.per_registered_domain
             && request.kind == Kind::First
         {
-            let registered = self.registered.entry(request.registered.clone());
-            registered.or_default().take(limit, at);
+            self.registered.take(&request.registered, limit, at);
+        }
+    }
+
+    /// Nothing came of an order: what counts certificates does not count it.
+    pub fn not_certified(&mut self, request: &Request) {
+        if request.kind == Kind::AnnouncedRenewal {
+            return;
+        }
+        if let Some(limit) = self.limits.per_exact_set {
+            self.sets.give_back(&request.hostname, limit);
+        }
+        if let Some(limit) = self.limits.per_registered_domain
+            && request.kind == Kind::First
+        {
+            self.registered.give_back(&request.registered, limit);
         }
     }
 
     /// A validation failed.
     pub fn failed(&mut self, hostname: &str, at: Timestamp) {
         if let Some(limit) = self.limits.failures_per_name {
-            let failures = self.failures.entry(hostname.to_owned()).or_default();
-            failures.take(limit, at);
+            self.failures.take(hostname, limit, at);
         }
     }
 
@@ -181,76 +237,43 @@ impl Budget {
     /// What stands longest against an order, if anything does.
     #[must_use]
     pub fn wait(&self, request: &Request, now: Timestamp) -> Option<Wait> {
-        let mut waits = self.own_waits(request, now);
-        waits.push(("orders of the account", self.account(request, now)));
-        waits
+        let account = ("orders of the account", self.account(request, 0, now));
+        self.own_waits(request, now)
             .into_iter()
+            .chain([account])
             .filter(|(_, until)| *until > now)
             .max_by_key(|(_, until)| *until)
             .map(|(limit, until)| Wait { limit, until })
     }
 
-    /// Those who may order now, renewals before new names and who has waited longest first; their
-    /// orders are counted. Nobody waits because somebody else's domain is used up.
-    pub fn admit<'a>(&mut self, waiting: &'a [Request], now: Timestamp) -> Vec<&'a Request> {
-        let mut admitted = Vec::new();
-        for request in in_line(waiting) {
-            if self
-                .own_waits(request, now)
-                .iter()
-                .any(|(_, until)| *until > now)
-            {
-                continue;
-            }
-            if self.account(request, now) > now {
-                // Nor may anybody behind: the same bucket serves all.
-                break;
-            }
-            self.ordered(request, now);
-            admitted.push(request);
-        }
-        admitted
-    }
-
-    /// When it is whose turn, as far as can be foreseen: hostname, place in line from 1, time.
+    /// Whether nothing stands against an order but the orders of others.
     #[must_use]
-    pub fn forecast<'a>(
-        &self,
-        waiting: &'a [Request],
-        now: Timestamp,
-    ) -> Vec<(&'a str, usize, Timestamp)> {
-        let mut ahead = self.clone();
-        in_line(waiting)
-            .into_iter()
-            .enumerate()
-            .map(|(index, request)| {
-                let own = ahead.own_waits(request, now);
-                let own = own.into_iter().map(|(_, until)| until).max().unwrap_or(now);
-                let account = ahead.account(request, now);
-                let turn = own.max(account);
-                // Who waits for his own domain takes nothing from others meanwhile.
-                if own <= account {
-                    ahead.ordered(request, turn);
-                }
-                (request.hostname.as_str(), index + 1, turn)
-            })
-            .collect()
+    pub fn may(&self, request: &Request, now: Timestamp) -> bool {
+        let own = self.own_waits(request, now);
+        own.iter().all(|(_, until)| *until <= now)
     }
 
-    fn account(&self, request: &Request, now: Timestamp) -> Timestamp {
+    /// When an order may be made after so many others, as far as can be foreseen.
+    #[must_use]
+    pub fn turn(&self, request: &Request, others: usize, now: Timestamp) -> Timestamp {
+        let own = self.own_waits(request, now).map(|(_, until)| until);
+        let account = self.account(request, others, now);
+        own.into_iter().fold(account, Timestamp::max)
+    }
+
+    fn account(&self, request: &Request, others: usize, now: Timestamp) -> Timestamp {
         let paused = self.paused_until.unwrap_or(now);
         let limit = self.limits.orders;
         let next = limit
             .filter(|_| request.kind != Kind::AnnouncedRenewal)
-            .map_or(now, |limit| self.orders.next(limit, now));
+            .map_or(now, |limit| self.orders.after(others, limit, now));
         next.max(paused)
     }
 
     /// All limits but those of the account.
-    fn own_waits(&self, request: &Request, now: Timestamp) -> Vec<(&'static str, Timestamp)> {
-        let next = |limit: Option<Limit>, buckets: &HashMap<String, Bucket>, key: &str| {
-            let bucket = buckets.get(key).copied().unwrap_or_default();
-            limit.map_or(now, |limit| bucket.next(limit, now))
+    fn own_waits(&self, request: &Request, now: Timestamp) -> [(&'static str, Timestamp); 3] {
+        let next = |limit: Option<Limit>, buckets: &Buckets, name: &str| {
+            limit.map_or(now, |limit| buckets.of(name).next(limit, now))
         };
         let Limits {
             orders: _,
@@ -258,28 +281,53 @@ impl Budget {
             per_exact_set,
             failures_per_name,
         } = self.limits;
-        let mut waits = vec![(
-            "failed validations of the name",
-            next(failures_per_name, &self.failures, &request.hostname),
-        )];
-        if request.kind != Kind::AnnouncedRenewal {
-            waits.push((
+        let per_exact_set = per_exact_set.filter(|_| request.kind != Kind::AnnouncedRenewal);
+        let per_registered_domain = per_registered_domain.filter(|_| request.kind == Kind::First);
+        [
+            (
+                "failed validations of the name",
+                next(failures_per_name, &self.failures, &request.hostname),
+            ),
+            (
                 "certificates for the same name",
                 next(per_exact_set, &self.sets, &request.hostname),
-            ));
-        }
-        if request.kind == Kind::First {
-            waits.push((
+            ),
+            (
                 "certificates of the registered domain",
                 next(per_registered_domain, &self.registered, &request.registered),
-            ));
-        }
-        waits
+            ),
+        ]
     }
 }
 
-fn in_line(waiting: &[Request]) -> Vec<&Request> {
-    let mut line: Vec<&Request> = waiting.iter().collect();
-    line.sort_by_key(|request| (request.kind, request.since, &request.hostname));
-    line
+/// Whom an authority's refusal is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Everybody: the account's own limit.
+    Account,
+    /// First certificates below this registered domain.
+    Registered(String),
+    /// This name.
+    Name,
+    /// This name, until a person lifts it: it has failed too often.
+    Paused,
+}
+
+/// What a refusal by `rateLimited` (RFC 8555 §6.6) is about, by its words: those that Let's Encrypt and
+/// others with its software give. Names stand in them too, which may be made of any word: only phrases
+/// with a space count, which no name has. What is not understood is about the name alone.
+#[must_use]
+pub fn refused(words: &str) -> Refused {
+    let names = |phrase: &str| words.contains(phrase);
+    if names("temporarily prevented from requesting certificates") {
+        return Refused::Paused;
+    }
+    if names("too many new orders") || names("too many new registrations") {
+        return Refused::Account;
+    }
+    if names("already issued for") && !names("exact set") {
+        let registered = words.split('"').nth(1);
+        return registered.map_or(Refused::Name, |it| Refused::Registered(it.to_owned()));
+    }
+    Refused::Name
 }

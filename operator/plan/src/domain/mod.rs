@@ -6,27 +6,42 @@
 //! name.rs    is this a hostname that a customer can have?
 //! holder.rs  which organization holds it?
 //! answers.rs what servers said, as data
-//! verify.rs  do these answers prove the domain, do they point here, may our authority certify it?
-//! reach.rs   does our own request come back to us?
+//! verify.rs  do these answers prove the domain?
+//! pointing.rs  do they lead here? Where each leads: chain.rs
+//! caa.rs     may our authority certify it?
+//! delegation.rs  is its challenge left to the platform?
+//! address.rs  is this an address of the public internet?
+//! reach.rs   where may our own request go, and does it come back to us?
 //! limits.rs  may an order be made now, or when?
 //! order.rs   the certificate order: what next?
 //! certificate.rs  how does the certificate stand?
 //! pace.rs    when is the next look?
+//! verdicts.rs  what each check comes to
 //! report.rs  all of it as conditions
 //! ```
 
+pub mod address;
 pub mod answers;
+pub mod caa;
 pub mod certificate;
+pub mod chain;
+pub mod delegation;
 pub mod holder;
 pub mod limits;
+pub mod line;
 pub mod name;
 pub mod order;
 pub mod pace;
+pub mod pointing;
 pub mod reach;
 pub mod report;
+mod verdicts;
 pub mod verify;
 
 use crate::health::Finding;
+
+/// Time to live of records that we ask for, in seconds.
+const TTL: u32 = 300;
 
 /// A record to set, ready to paste.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +66,11 @@ impl std::fmt::Display for Wanted {
         } = self;
         write!(f, "{name} {ttl} {kind} {value}")
     }
+}
+
+fn mend(wanted: &[Wanted]) -> String {
+    let records: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    format!("set: {}", records.join("  or: "))
 }
 
 /// What a check came to: the finding, what was seen, and what would have been well.

@@ -8,6 +8,9 @@ use unicode_security::{MixedScript as _, confusable_detection::skeleton};
 
 use crate::health::Finding;
 
+/// Characters of the longest name (RFC 1035 §2.3.4), without the dot at its end.
+pub const LONGEST: usize = 253;
+
 /// The name below which a wildcard stands; any other hostname as it is.
 #[must_use]
 pub fn base(hostname: &str) -> &str {
@@ -54,7 +57,8 @@ pub fn is_within(name: &str, zone: &str) -> bool {
 #[must_use]
 pub fn judge(hostname: &str, zone: &str, may_be_wildcard: bool) -> Finding {
     let name = base(hostname);
-    let refused = |reason, message| Finding::stuck(reason, message);
+    let refused =
+        |reason, message: String| Finding::stuck(reason, format!("spec.hostname: {message}"));
     if let Some(message) = malformed(name) {
         return refused("NameMalformed", message);
     }
@@ -117,9 +121,9 @@ pub fn judge(hostname: &str, zone: &str, may_be_wildcard: bool) -> Finding {
 
 /// What is wrong with the form, for names that did not come through the API server's rules.
 fn malformed(name: &str) -> Option<String> {
-    if name.len() > 253 {
+    if name.len() > LONGEST {
         return Some(format!(
-            "the name has {} characters; names have at most 253",
+            "the name has {} characters; names have at most {LONGEST}",
             name.len()
         ));
     }

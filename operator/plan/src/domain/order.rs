@@ -19,6 +19,9 @@ use super::report;
 /// An order that got no further for this long is given up: authorities keep them for hours, and
 /// another one costs less than a customer who waits.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+/// An authority that says that it is making the certificate (RFC 8555 §7.1.6, `processing`) is given this
+/// long: another order would have it made twice.
+pub const LONGEST_MAKING: SignedDuration = SignedDuration::from_hours(24);
 /// After a failed order the next one waits this long; twice as long after each further one.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_mins(2);
 /// And no longer than that: R14 allows 35 tries in a month.
@@ -37,7 +40,7 @@ pub struct Facts<'a> {
     pub authority_says: Option<Said>,
     /// Whether every check that comes before an order is well.
     pub may_order: bool,
-    /// When the checks were made.
+    /// When the checks were made, for the authority that is asked.
     pub looked_at: Option<Timestamp>,
     /// Whether every gateway gives the answer that the authority will ask for.
     pub is_answered: bool,
@@ -101,10 +104,21 @@ pub fn next(facts: &Facts<'_>) -> Next {
     }
 }
 
-/// Whether an order that is under way or due waits for a fresh look. One that cannot be made comes
-/// after the looks that are made anyway.
+/// The authority that is asked next: that of the order under way, else the preferred one.
 #[must_use]
-pub fn wants_look(domain: &Domain, is_delegated: bool, now: Timestamp) -> bool {
+pub fn authority<'a>(order: Option<&'a Order>, preferred: Option<&'a str>) -> Option<&'a str> {
+    order.map(|order| order.authority.as_str()).or(preferred)
+}
+
+/// Whether an order that is under way or due, with the preferred authority, waits for a fresh look. One
+/// that cannot be made comes after the looks that are made anyway.
+#[must_use]
+pub fn wants_look(
+    domain: &Domain,
+    is_delegated: bool,
+    preferred: Option<&str>,
+    now: Timestamp,
+) -> bool {
     let status = domain.status.clone().unwrap_or_default();
     let was_well = |check: &str| condition::is_true(&status.conditions, check);
     let facts = Facts {
@@ -114,7 +128,7 @@ pub fn wants_look(domain: &Domain, is_delegated: bool, now: Timestamp) -> bool {
         may_order: report::before_order(domain, is_delegated)
             .iter()
             .all(|check| was_well(check)),
-        looked_at: status.looked_at.as_ref().map(|at| at.0),
+        looked_at: report::looked_at(&status, authority(status.order.as_ref(), preferred)),
         is_answered: false,
         due: due(&status),
         failed: failed(&status),
@@ -163,7 +177,7 @@ fn go_on(facts: &Facts<'_>, order: &Order) -> Next {
         Some(Said::Unknown) => return Next::Drop { has_failed: false },
         _ => {}
     }
-    if facts.now.duration_since(order.since.0) > PATIENCE {
+    if is_given_up(order, facts.authority_says.as_ref(), facts.now) {
         return Next::Drop { has_failed: true };
     }
     match order.step {
@@ -194,6 +208,17 @@ fn go_on(facts: &Facts<'_>, order: &Order) -> Next {
             _ => Next::AskWhatBecame,
         },
     }
+}
+
+/// Whether an order came no further for too long. Of a certificate that was asked for the authority says
+/// first whether it is making it.
+#[must_use]
+pub fn is_given_up(order: &Order, says: Option<&Said>, now: Timestamp) -> bool {
+    let patience = match (order.step, says) {
+        (OrderStep::Finalizing, None | Some(Said::Processing | Said::Valid)) => LONGEST_MAKING,
+        _ => PATIENCE,
+    };
+    now.duration_since(order.since.0) > patience
 }
 
 fn is_fresh(facts: &Facts<'_>) -> bool {

@@ -1,5 +1,5 @@
-//! When is the next look? Somebody who sets a record wants to see it at once; somebody who never
-//! does should cost nothing.
+//! When is the next look, and the next question? Somebody who sets a record wants to see it at once;
+//! somebody who never does should cost nothing.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,6 +17,27 @@ const WAITING: [(SignedDuration, SignedDuration); 3] = [
 const DAILY: SignedDuration = SignedDuration::from_hours(24);
 /// While all is well: a name that is taken away must not stay unnoticed for a day.
 const WATCHING: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is under way somewhere else is asked again after half the time that it took so far, and no
+/// sooner than this: an authority or a gateway that is quick takes some milliseconds.
+const SOONEST: SignedDuration = SignedDuration::from_millis(25);
+/// And no later than this.
+const LATEST: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long to wait until something is asked again that is waited for since `waited`.
+#[must_use]
+pub fn ask_again(waited: SignedDuration) -> SignedDuration {
+    (waited / 2).clamp(SOONEST, LATEST)
+}
+
+/// The latest for what tells of itself when it is there: only for when it went unheard.
+const LATEST_UNTOLD: SignedDuration = SignedDuration::from_mins(1);
+
+/// How long to wait for what has not told of itself since `waited`.
+#[must_use]
+pub fn ask_untold(waited: SignedDuration) -> SignedDuration {
+    (waited / 2).clamp(SOONEST, LATEST_UNTOLD)
+}
 
 /// When to look again at a domain that has stood as it does since `since`.
 ///

@@ -11,9 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Verdict, Wanted,
     answers::Look,
-    name, pace, proof_value,
-    reach::{self, Reach},
-    verify::{self, Certifier, Question},
+    caa::Certifier,
+    pace,
+    reach::Reach,
+    verdicts::{remembered, verdicts},
 };
 use crate::health::{self, Finding, State};
 
@@ -109,6 +110,7 @@ pub struct Checked {
     checks: Vec<&'static str>,
     verdicts: Vec<(&'static str, Verdict)>,
     has_looked: bool,
+    certifier: Option<String>,
     /// Whether the name is valid, and this Domain's.
     pub is_held: bool,
     /// Whether it is proven, too.
@@ -122,6 +124,21 @@ impl Checked {
     #[must_use]
     pub fn has_looked(&self) -> bool {
         self.has_looked
+    }
+
+    /// When an authority was looked for last: in this pass, or before.
+    #[must_use]
+    pub fn looked_at(
+        &self,
+        authority: Option<&str>,
+        status: &DomainStatus,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if self.has_looked {
+            (self.certifier.as_deref() == authority).then_some(now)
+        } else {
+            looked_at(status, authority)
+        }
     }
 }
 
@@ -171,6 +188,15 @@ pub fn is_due(domain: &Domain, look_now: Option<&str>, now: Timestamp) -> bool {
         || look_now.is_some_and(|wanted| heeded != Some(wanted))
 }
 
+/// When an authority was looked for last; `None` when the last look was for another one, which may
+/// be allowed what this one is not.
+#[must_use]
+pub fn looked_at(status: &DomainStatus, authority: Option<&str>) -> Option<Timestamp> {
+    let is_the_same = status.looked_at_for.as_deref() == authority;
+    let looked_at = status.looked_at.as_ref().filter(|_| is_the_same);
+    looked_at.map(|at| at.0)
+}
+
 /// Makes the checks.
 #[must_use]
 pub fn check(domain: &Domain, facts: &Facts<'_>) -> Checked {
@@ -185,6 +211,7 @@ pub fn check(domain: &Domain, facts: &Facts<'_>) -> Checked {
     let before_order = before_order(domain, facts.delegation.is_some());
     Checked {
         has_looked: facts.look.is_some(),
+        certifier: facts.certifier.name.map(str::to_owned),
         is_held: is_well(NAME_VALID) && is_well(HOSTNAME_HELD),
         is_proven: is_well(NAME_VALID) && is_well(HOSTNAME_HELD) && is_well(OWNERSHIP_PROVEN),
         may_order: before_order.iter().all(|check| is_well(check)),
@@ -244,12 +271,19 @@ pub fn conclude(
         }
     }
     let looked_for = look_now.map(str::to_owned);
+    // Who has to win the name first does not wait for a look.
+    let is_told = has_looked || !checked.is_held;
     DomainStatus {
         observed_generation: domain.metadata.generation,
         conditions,
-        records: if has_looked { records } else { status.records },
+        records: if is_told { records } else { status.records },
         found: if has_looked { found } else { status.found },
         looked_at: has_looked.then_some(Time(now)).or(status.looked_at),
+        looked_at_for: if has_looked {
+            checked.certifier.clone()
+        } else {
+            status.looked_at_for
+        },
         next_look_at,
         looked_for: looked_for.or(status.looked_for),
         waiting_since: Some(waiting_since),
@@ -280,7 +314,7 @@ fn routed(domain: &Domain, checked: &Checked, proven_at: Option<&Time>, now: Tim
             "ProofLost",
             format!(
                 "{hostname} is not proven any more; visitors are let in until {}",
-                ends.strftime("%Y-%m-%d %H:%M UTC")
+                super::certificate::minute(ends)
             ),
         ),
         Some(_) => Finding::stuck(
@@ -303,202 +337,6 @@ fn record(wanted: &Wanted) -> DnsRecord {
     }
 }
 
-/// The checks as far as one that is not well; the others wait for it.
-fn verdicts(
-    domain: &Domain,
-    facts: &Facts<'_>,
-    before: &DomainStatus,
-) -> Vec<(&'static str, Verdict)> {
-    let hostname = domain.spec.hostname.as_str();
-    let mut verdicts = Vec::new();
-    if facts.is_platforms {
-        return platforms(domain, facts, before);
-    }
-    let may_be_wildcard = domain.spec.is_dns01() || domain.spec.certificate_secret.is_some();
-    let valid = name::judge(hostname, facts.zone, may_be_wildcard);
-    let is_valid = valid.state == State::Well;
-    verdicts.push((NAME_VALID, plain(valid)));
-    if !is_valid {
-        return verdicts;
-    }
-    let held = held(hostname, &facts.holder);
-    let is_held = held.state == State::Well;
-    let wanted = match facts.holder {
-        // Whoever came first may have no right to it.
-        Holder::Another => vec![verify::wanted_txt(
-            hostname,
-            &proof_value(facts.organization_uid, hostname),
-        )],
-        _ => Vec::new(),
-    };
-    verdicts.push((
-        HOSTNAME_HELD,
-        Verdict {
-            wanted,
-            ..plain(held)
-        },
-    ));
-    if !is_held {
-        return verdicts;
-    }
-    let Some(target) = facts.target else {
-        let missing = Finding::stuck(
-            "NoInstance",
-            format!(
-                "there is no instance {:?} in this namespace, or it has no address yet; name one \
-                 that is there (kubectl get appi)",
-                domain.spec.instance
-            ),
-        );
-        verdicts.push((OWNERSHIP_PROVEN, plain(missing)));
-        return verdicts;
-    };
-    let Some(look) = facts.look else {
-        let checks = checks(domain, facts.delegation.is_some());
-        return said_before(verdicts, &checks, before);
-    };
-    let asked = asked(hostname);
-    let proof = proof_value(facts.organization_uid, hostname);
-    let question = Question {
-        hostname,
-        asked: &asked,
-        target,
-        proof: &proof,
-    };
-    let ownership = verify::ownership(&question, look);
-    let is_proven = ownership.finding.state == State::Well;
-    verdicts.push((OWNERSHIP_PROVEN, ownership));
-    if !is_proven {
-        return verdicts;
-    }
-    for check in checks(domain, facts.delegation.is_some()) {
-        let verdict = match check {
-            POINTS_HERE => pointing(&question, look, facts.reach),
-            AUTHORITY_ALLOWED => verify::caa(&question, look, &facts.certifier),
-            DELEGATED => match facts.delegation {
-                Some((name, target)) => verify::delegation(look, name, target),
-                None => continue,
-            },
-            REACHABLE => match facts.reach {
-                Some(reach) => plain(reach::judge(hostname, reach)),
-                None => break,
-            },
-            _ => continue,
-        };
-        let is_well = verdict.finding.state == State::Well;
-        verdicts.push((check, verdict));
-        if !is_well {
-            break;
-        }
-    }
-    verdicts
-}
-
-/// The platform's own zone: nobody else can have it, and it is the platform's by configuration.
-fn platforms(
-    domain: &Domain,
-    facts: &Facts<'_>,
-    before: &DomainStatus,
-) -> Vec<(&'static str, Verdict)> {
-    let hostname = domain.spec.hostname.as_str();
-    let own = || {
-        plain(Finding::well(
-            "ThePlatformsOwn",
-            format!("{hostname} is the platform's own"),
-        ))
-    };
-    let mut verdicts = vec![
-        (NAME_VALID, own()),
-        (HOSTNAME_HELD, own()),
-        (OWNERSHIP_PROVEN, own()),
-    ];
-    let checks = checks(domain, false);
-    let Some(look) = facts.look else {
-        return said_before(verdicts, &checks, before);
-    };
-    let asked = asked(hostname);
-    let question = Question {
-        hostname,
-        asked: &asked,
-        target: hostname,
-        proof: "",
-    };
-    let caa = verify::caa(&question, look, &facts.certifier);
-    let is_well = caa.finding.state == State::Well;
-    verdicts.push((AUTHORITY_ALLOWED, caa));
-    if is_well {
-        verdicts.push((POINTS_HERE, own()));
-    }
-    verdicts
-}
-
-fn pointing(question: &Question<'_>, look: &Look, reach: Option<&Reach>) -> Verdict {
-    let pointing = verify::points_here(question, look);
-    // Behind a proxy it leads elsewhere, and comes here all the same.
-    if pointing.finding.reason == "PointsElsewhere" && reach == Some(&Reach::Ours) {
-        return plain(Finding::well(
-            "ThroughAProxy",
-            format!(
-                "{} leads to somebody who passes requests on to the gateway",
-                question.hostname
-            ),
-        ));
-    }
-    pointing
-}
-
-fn plain(finding: Finding) -> Verdict {
-    Verdict {
-        finding,
-        found: Vec::new(),
-        wanted: Vec::new(),
-    }
-}
-
-/// What the last look gave, where nobody looked since.
-fn said_before(
-    mut verdicts: Vec<(&'static str, Verdict)>,
-    checks: &[&'static str],
-    before: &DomainStatus,
-) -> Vec<(&'static str, Verdict)> {
-    for check in checks.iter().skip(verdicts.len()) {
-        let Some(known) = condition::find(&before.conditions, check) else {
-            break;
-        };
-        if known.status == "Unknown" {
-            break;
-        }
-        let finding = remembered(known);
-        let is_well = finding.state == State::Well;
-        verdicts.push((
-            check,
-            Verdict {
-                finding,
-                found: Vec::new(),
-                wanted: Vec::new(),
-            },
-        ));
-        if !is_well {
-            break;
-        }
-    }
-    verdicts
-}
-
-fn remembered(known: &Condition) -> Finding {
-    Finding {
-        state: if known.status == "True" {
-            State::Well
-        } else if ON_THEIR_WAY.contains(&known.reason.as_str()) {
-            State::OnItsWay(None)
-        } else {
-            State::Stuck
-        },
-        reason: known_reason(&known.reason),
-        message: known.message.clone(),
-    }
-}
-
 /// Reasons that time alone may end.
 pub const ON_THEIR_WAY: [&str; 8] = [
     "ProofNotYetEverywhere",
@@ -512,7 +350,7 @@ pub const ON_THEIR_WAY: [&str; 8] = [
 ];
 
 /// Every reason that a check of the DNS gives: what is remembered is one of these.
-pub const REASONS: [&str; 38] = [
+pub const REASONS: [&str; 39] = [
     "ProvenByCname",
     "ProvenByTxt",
     "NotProven",
@@ -542,6 +380,7 @@ pub const REASONS: [&str; 38] = [
     "AnsweredByAnother",
     "RedirectedAway",
     "Unreachable",
+    "AddressNotPublic",
     "HostnameHeld",
     "HostnameTaken",
     "HostnameHeldBack",
@@ -552,42 +391,6 @@ pub const REASONS: [&str; 38] = [
     "BeingServed",
     "Waiting",
 ];
-
-fn known_reason(reason: &str) -> &'static str {
-    REASONS
-        .iter()
-        .find(|known| **known == reason)
-        .copied()
-        .unwrap_or("Waiting")
-}
-
-fn held(hostname: &str, holder: &Holder) -> Finding {
-    match holder {
-        Holder::This => Finding::well(
-            "HostnameHeld",
-            format!("{hostname} is held by this organization"),
-        ),
-        Holder::Sibling(name) => Finding::stuck(
-            "HostnameTaken",
-            format!("{hostname} is held by Domain {name} of this namespace already; delete one"),
-        ),
-        Holder::Another => Finding::stuck(
-            "HostnameTaken",
-            format!(
-                "{hostname} is held by another organization; if it is yours, prove it with the TXT \
-                 record in status.records, or have it given up there"
-            ),
-        ),
-        Holder::HeldBack(until) => Finding::stuck(
-            "HostnameHeldBack",
-            format!(
-                "{hostname} was another organization's, for which it is kept until {}; the \
-                 platform's operators can let it go earlier",
-                until.strftime("%Y-%m-%d")
-            ),
-        ),
-    }
-}
 
 fn conditions(
     domain: &Domain,
@@ -609,9 +412,11 @@ fn conditions(
         }
     };
     let served = progress.served.clone().unwrap_or_else(|| {
-        condition::find(before, SERVED).map_or_else(
+        // Of a name that another one holds what was seen is not true any more.
+        let known = condition::find(before, SERVED).filter(|_| checked.is_held);
+        known.map_or_else(
             || Finding::on_its_way("Waiting", "waits for a certificate", None),
-            remembered,
+            |known| remembered(known, before),
         )
     });
     let mut steps: Vec<(&'static str, Option<&Finding>)> = checked
@@ -634,10 +439,15 @@ fn conditions(
     });
     let ready = blocking.as_ref().map_or_else(
         || {
-            Finding::well(
-                "Served",
-                format!("https://{} is served", domain.spec.hostname),
-            )
+            let message = format!("https://{} is served", domain.spec.hostname);
+            let certified = &progress.certified;
+            // Only whoever brought it can bring another one.
+            if certified.reason == "BroughtCertificateEndsSoon" {
+                let warning = format!("{message}; its certificate was {}", certified.message);
+                Finding::well("BroughtCertificateEndsSoon", warning)
+            } else {
+                Finding::well("Served", message)
+            }
         },
         |(_, finding)| finding.clone(),
     );

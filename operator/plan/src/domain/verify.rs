@@ -1,29 +1,18 @@
-//! Do these answers prove the domain, do they point here, and may our authority certify it?
+//! Do these answers prove the domain?
 //!
-//! The rules, in words:
-//!
-//! - A hostname is **proven** when every authoritative server that answered, at least one, and more
-//!   than half of the resolvers show either a CNAME to the instance's own target, or the TXT record
-//!   of the organization. What leads there must be the owner's: a CNAME through somebody else's
-//!   name proves that one's wish, not the owner's (a forgotten CNAME to a name that anybody can
-//!   register is how domains are stolen).
-//! - It **points here** when all of these show only the target or the gateway's addresses, for IPv4
-//!   and for IPv6: an authority may ask any of them.
-//! - CAA **allows** when the nearest set of records does (RFC 8659, RFC 8657). Not knowing is no.
-
-use std::{collections::BTreeSet, net::IpAddr};
+//! A hostname is **proven** when every authoritative server that answered, at least one, and more than
+//! half of the resolvers show either a CNAME to the instance's own target, or the TXT record of the
+//! organization. What leads there must be the owner's: a CNAME through somebody else's name proves that
+//! one's wish, not the owner's (a forgotten CNAME to a name that anybody can register is how domains
+//! are stolen).
 
 use super::{
-    Verdict, Wanted,
-    answers::{Answer, Data, Failure, Look, Record, View},
-    name, proof_name,
+    TTL, Verdict, Wanted,
+    answers::{Answer, Data, Failure, Look, Record, View, found, seconds_left},
+    chain::{self, End, walk},
+    mend, name, proof_name,
 };
 use crate::health::Finding;
-
-/// CNAMEs that are followed. Resolvers of authorities give up at about ten.
-pub const LONGEST_CHAIN: usize = 8;
-/// Time to live of records that we ask for, in seconds.
-const TTL: u32 = 300;
 
 /// What is asked of the answers.
 #[derive(Clone, Copy, Debug)]
@@ -37,69 +26,6 @@ pub struct Question<'a> {
     /// The organization's TXT record, see [`super::proof_value`].
     pub proof: &'a str,
 }
-
-/// Where a name leads according to one answer.
-struct Walk<'a> {
-    /// Names on the way, the first one asked included.
-    names: Vec<&'a str>,
-    end: End,
-}
-
-enum End {
-    Addresses(Vec<IpAddr>),
-    NoSuchName,
-    NoRecords,
-    Loop,
-    TooLong,
-    Failed(Failure),
-}
-
-fn walk<'a>(asked: &'a str, answer: &'a Answer) -> Walk<'a> {
-    let mut names = vec![asked];
-    let records = answer.records();
-    let end = loop {
-        let here = names.last().copied().unwrap_or(asked);
-        if let Some(next) = cname(here, records) {
-            if names.contains(&next) {
-                break End::Loop;
-            }
-            names.push(next);
-            if names.len() > LONGEST_CHAIN + 1 {
-                break End::TooLong;
-            }
-            continue;
-        }
-        let addresses: Vec<IpAddr> = records
-            .iter()
-            .filter(|record| record.name == here)
-            .filter_map(address)
-            .collect();
-        break match answer {
-            Answer::Failed(failure) => End::Failed(*failure),
-            _ if !addresses.is_empty() => End::Addresses(addresses),
-            Answer::NoSuchName(_) => End::NoSuchName,
-            Answer::Records(_) | Answer::NoRecords(_) => End::NoRecords,
-        };
-    };
-    Walk { names, end }
-}
-
-fn cname<'a>(name: &str, records: &'a [Record]) -> Option<&'a str> {
-    records.iter().find_map(|record| match &record.data {
-        Data::Cname(target) if record.name == name => Some(target.as_str()),
-        _ => None,
-    })
-}
-
-fn address(record: &Record) -> Option<IpAddr> {
-    match &record.data {
-        Data::A(address) => Some(IpAddr::V4(*address)),
-        Data::Aaaa(address) => Some(IpAddr::V6(*address)),
-        _ => None,
-    }
-}
-
-// --- ownership ---
 
 /// What one server's answers say of the proof.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,7 +43,11 @@ enum Proof {
 fn proof(view: &View, question: &Question<'_>) -> Proof {
     // Either family will do: they share the CNAME, or the server contradicts itself.
     let mut through_another = false;
-    for answer in [&view.ipv4, &view.ipv6] {
+    // One name below a wildcard may be a tenant's of its owner, and says nothing of all the others.
+    let followed = [&view.ipv4, &view.ipv6]
+        .into_iter()
+        .filter(|_| !name::is_wildcard(question.hostname));
+    for answer in followed {
         let walk = walk(question.asked, answer);
         let Some(at) = walk.names.iter().position(|name| *name == question.target) else {
             continue;
@@ -304,6 +234,17 @@ pub fn ownership(question: &Question<'_>, look: &Look) -> Verdict {
             ),
         ));
     }
+    let ends = answered
+        .iter()
+        .flat_map(|(view, _)| [&view.ipv4, &view.ipv6])
+        .map(|answer| walk(question.asked, answer).end);
+    for end in ends {
+        match end {
+            End::Loop => return verdict(chain::loops(hostname, &mend)),
+            End::TooLong => return verdict(chain::is_too_long(hostname, &mend)),
+            _ => {}
+        }
+    }
     verdict(Finding::stuck(
         "NotProven",
         format!("nothing proves yet that {hostname} is yours; {mend}"),
@@ -317,508 +258,35 @@ fn proofs<'a>(views: &'a [View], question: &Question<'_>) -> Vec<(&'a View, Proo
         .collect()
 }
 
-/// The CNAME (not at an apex), or the TXT record.
+/// The CNAME (not at an apex, nor for a wildcard), or the TXT record.
 fn wanted_proofs(question: &Question<'_>) -> Vec<Wanted> {
+    let is_told_by_cname =
+        !name::is_apex(question.hostname) && !name::is_wildcard(question.hostname);
+    let cname = is_told_by_cname.then(|| wanted_cname(question));
     let txt = wanted_txt(question.hostname, question.proof);
-    if name::is_apex(question.hostname) {
-        vec![txt]
-    } else {
-        vec![wanted_cname(question), txt]
-    }
+    cname.into_iter().chain(txt).collect()
 }
 
-/// The TXT record that proves a hostname, wherever it points.
+/// The TXT record that proves a hostname, wherever it points; `None` where its name would be longer
+/// than names can be (RFC 1035 §2.3.4).
 #[must_use]
-pub fn wanted_txt(hostname: &str, proof: &str) -> Wanted {
-    Wanted {
-        name: proof_name(hostname),
+pub fn wanted_txt(hostname: &str, proof: &str) -> Option<Wanted> {
+    let name = proof_name(hostname);
+    (name.len() <= name::LONGEST).then(|| Wanted {
+        name,
         kind: "TXT",
         value: format!("\"{proof}\""),
         ttl: TTL,
-    }
+    })
 }
 
-fn wanted_cname(question: &Question<'_>) -> Wanted {
+pub(super) fn wanted_cname(question: &Question<'_>) -> Wanted {
     Wanted {
         name: question.hostname.to_owned(),
         kind: "CNAME",
         value: format!("{}.", question.target),
         ttl: TTL,
     }
-}
-
-fn mend(wanted: &[Wanted]) -> String {
-    let records: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-    format!("set: {}", records.join("  or: "))
-}
-
-// --- pointing ---
-
-/// Where one server says that the hostname leads.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Pointing {
-    Here,
-    /// Some of its addresses are the gateway's.
-    Partly,
-    Elsewhere,
-    Nowhere,
-    Loop,
-    TooLong,
-    Unknown(FailureRank),
-}
-
-/// Which failure is told when there are several: the most telling first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum FailureRank {
-    Bogus,
-    ServerFailed,
-    Refused,
-    Malformed,
-    TimedOut,
-}
-
-impl From<Failure> for FailureRank {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Bogus => Self::Bogus,
-            Failure::ServerFailed => Self::ServerFailed,
-            Failure::Refused => Self::Refused,
-            Failure::Malformed => Self::Malformed,
-            Failure::TimedOut => Self::TimedOut,
-        }
-    }
-}
-
-fn pointing(view: &View, question: &Question<'_>, gateway: &[IpAddr]) -> Pointing {
-    let mut ours = 0;
-    let mut others = 0;
-    for answer in [&view.ipv4, &view.ipv6] {
-        let walk = walk(question.asked, answer);
-        if walk.names.contains(&question.target) {
-            ours += 1;
-            continue;
-        }
-        match walk.end {
-            End::Addresses(addresses) => {
-                for address in &addresses {
-                    if gateway.contains(address) {
-                        ours += 1;
-                    } else {
-                        others += 1;
-                    }
-                }
-            }
-            End::Loop => return Pointing::Loop,
-            End::TooLong => return Pointing::TooLong,
-            // Who asks for the other family too gets no answer at all.
-            End::Failed(failure) => return Pointing::Unknown(failure.into()),
-            // A name that does not exist has no records of any type, unless the server contradicts
-            // itself.
-            End::NoSuchName | End::NoRecords => {}
-        }
-    }
-    match (ours, others) {
-        (0, 0) => Pointing::Nowhere,
-        (_, 0) => Pointing::Here,
-        (0, _) => Pointing::Elsewhere,
-        _ => Pointing::Partly,
-    }
-}
-
-/// Whether the hostname leads to the gateway, whoever is asked.
-#[must_use]
-pub fn points_here(question: &Question<'_>, look: &Look) -> Verdict {
-    let wanted = wanted_addresses(question, look);
-    let found = found(look, |view| {
-        let mut records: Vec<&Record> = view.ipv4.records().iter().collect();
-        records.extend(
-            view.ipv6
-                .records()
-                .iter()
-                .filter(|r| !view.ipv4.records().contains(r)),
-        );
-        records
-    });
-    let views = |views: &[View]| -> Vec<Pointing> {
-        views
-            .iter()
-            .map(|view| pointing(view, question, &look.gateway))
-            .collect()
-    };
-    let authorities = views(&look.authorities);
-    let resolvers = views(&look.resolvers);
-    let finding = judge_pointing(question, look, &authorities, &resolvers, &mend(&wanted));
-    let is_well = finding.state == crate::health::State::Well;
-    Verdict {
-        finding,
-        found,
-        wanted: if is_well { Vec::new() } else { wanted },
-    }
-}
-
-fn judge_pointing(
-    question: &Question<'_>,
-    look: &Look,
-    authorities: &[Pointing],
-    resolvers: &[Pointing],
-    mend: &str,
-) -> Finding {
-    let hostname = question.asked;
-    let answered: BTreeSet<Pointing> = authorities
-        .iter()
-        .copied()
-        .filter(|pointing| !matches!(pointing, Pointing::Unknown(_)))
-        .collect();
-    let Some(first) = answered.first().copied() else {
-        // What resolvers make of it is more telling than silence: they say SERVFAIL.
-        let worst = resolvers.iter().chain(authorities).min().copied();
-        return match worst {
-            Some(Pointing::Unknown(FailureRank::Bogus)) => dnssec_broken(hostname),
-            Some(Pointing::Unknown(FailureRank::ServerFailed | FailureRank::Refused)) => {
-                Finding::stuck(
-                    "DnsServerFailed",
-                    format!(
-                        "the name servers of {hostname} do not answer for it (SERVFAIL or \
-                         REFUSED); see that the zone is loaded there, and that the registry names \
-                         the right servers"
-                    ),
-                )
-            }
-            _ => Finding::on_its_way(
-                "DnsSilent",
-                format!("no server that is authoritative for {hostname} answers"),
-                None,
-            ),
-        };
-    };
-    if answered.len() > 1 {
-        return Finding::on_its_way(
-            "AuthoritiesDisagree",
-            format!(
-                "the name servers of {hostname} do not say the same (yet); if this lasts, have the \
-                 zone transferred to all of them"
-            ),
-            None,
-        );
-    }
-    match first {
-        Pointing::Here => {}
-        Pointing::Partly => {
-            return Finding::stuck(
-                "PointsPartlyElsewhere",
-                format!(
-                    "{hostname} leads here, and elsewhere too: visitors and authorities use any of \
-                     its addresses, IPv6 first; remove the others, or {mend}"
-                ),
-            );
-        }
-        Pointing::Elsewhere => {
-            return Finding::stuck(
-                "PointsElsewhere",
-                format!("{hostname} leads elsewhere; {mend}"),
-            );
-        }
-        Pointing::Nowhere | Pointing::Unknown(_) => {
-            return Finding::stuck("NoRecord", format!("{hostname} leads nowhere yet; {mend}"));
-        }
-        Pointing::Loop => {
-            return Finding::stuck(
-                "ChainLoops",
-                format!("the CNAMEs of {hostname} go round in a circle; {mend}"),
-            );
-        }
-        Pointing::TooLong => {
-            return Finding::stuck(
-                "ChainTooLong",
-                format!(
-                    "{hostname} leads through more than {LONGEST_CHAIN} CNAMEs, and resolvers give \
-                     up; {mend}"
-                ),
-            );
-        }
-    }
-    if resolvers.contains(&Pointing::Unknown(FailureRank::Bogus)) {
-        return dnssec_broken(hostname);
-    }
-    let late: Vec<&View> = look
-        .resolvers
-        .iter()
-        .zip(resolvers)
-        .filter(|(_, pointing)| **pointing != Pointing::Here)
-        .map(|(view, _)| view)
-        .collect();
-    // One that is out of order must not hold everything up.
-    let all_late_fail = late.iter().all(|view| view.ipv4.failure().is_some());
-    let is_outvoted = all_late_fail && late.len() * 2 < look.resolvers.len();
-    if !late.is_empty() && !is_outvoted {
-        let servers: Vec<&str> = late.iter().map(|view| view.server.as_str()).collect();
-        return Finding::on_its_way(
-            "CachesAreStale",
-            format!(
-                "the name servers lead {hostname} here, but {} still keeps what was before{}",
-                servers.join(", "),
-                seconds_left(&late)
-            ),
-            None,
-        );
-    }
-    Finding::well("PointsHere", format!("{hostname} leads to the gateway"))
-}
-
-fn dnssec_broken(hostname: &str) -> Finding {
-    Finding::stuck(
-        "DnssecBroken",
-        format!(
-            "resolvers that validate refuse {hostname}: its DNSSEC signatures do not fit; have the \
-             zone signed again, or the DS record at the registry mended or removed"
-        ),
-    )
-}
-
-/// A CNAME to the target; at an apex the gateway's addresses.
-fn wanted_addresses(question: &Question<'_>, look: &Look) -> Vec<Wanted> {
-    if !name::is_apex(question.hostname) {
-        return vec![wanted_cname(question)];
-    }
-    let record = |address: &IpAddr| Wanted {
-        name: question.hostname.to_owned(),
-        kind: if address.is_ipv4() { "A" } else { "AAAA" },
-        value: address.to_string(),
-        ttl: TTL,
-    };
-    look.gateway.iter().map(record).collect()
-}
-
-// --- CAA ---
-
-/// What is asked of CAA records.
-#[derive(Clone, Copy, Debug)]
-pub struct Certifier<'a> {
-    /// The names by which the authority finds itself in CAA records; none: it does not look.
-    pub identities: &'a [String],
-    /// The account that we have there.
-    pub account: Option<&'a str>,
-    /// `http-01` or `dns-01`.
-    pub method: &'a str,
-}
-
-/// Whether the authority may certify the hostname.
-#[must_use]
-pub fn caa(question: &Question<'_>, look: &Look, certifier: &Certifier<'_>) -> Verdict {
-    let verdict = |finding, found, wanted| Verdict {
-        finding,
-        found,
-        wanted,
-    };
-    for (name, answer) in &look.caa {
-        if let Some(failure) = answer.failure() {
-            return verdict(
-                Finding::on_its_way(
-                    "CaaCannotBeRead",
-                    format!(
-                        "authorities refuse a name whose CAA records they cannot read, and {name} \
-                         gives {failure}; see to its name servers"
-                    ),
-                    None,
-                ),
-                Vec::new(),
-                Vec::new(),
-            );
-        }
-        let set: Vec<(&Record, bool, &str, &str)> = answer
-            .records()
-            .iter()
-            .filter_map(|record| match &record.data {
-                Data::Caa {
-                    critical,
-                    tag,
-                    value,
-                } => Some((record, *critical, tag.as_str(), value.as_str())),
-                _ => None,
-            })
-            .collect();
-        if set.is_empty() {
-            continue;
-        }
-        let found: Vec<String> = set.iter().map(|(record, ..)| record.to_string()).collect();
-        if certifier.identities.is_empty() {
-            break;
-        }
-        return if set_allows(question, &set, certifier) {
-            let message = format!("the CAA records of {name} allow our authority");
-            verdict(Finding::well("CaaAllows", message), found, Vec::new())
-        } else {
-            let tag = if name::is_wildcard(question.hostname) {
-                "issuewild"
-            } else {
-                "issue"
-            };
-            let wanted = vec![Wanted {
-                name: name.clone(),
-                kind: "CAA",
-                value: format!(
-                    "0 {tag} \"{}\"",
-                    certifier.identities.first().map_or("", String::as_str)
-                ),
-                ttl: TTL,
-            }];
-            let message = format!(
-                "the CAA records of {name} forbid our authority to certify {}; add, beside what is \
-                 there: {}",
-                question.hostname,
-                wanted.first().map(ToString::to_string).unwrap_or_default()
-            );
-            verdict(Finding::stuck("CaaForbids", message), found, wanted)
-        };
-    }
-    verdict(
-        Finding::well("NoCaa", "no CAA record stands against our authority"),
-        Vec::new(),
-        Vec::new(),
-    )
-}
-
-/// RFC 8659 §4, RFC 8657.
-fn set_allows(
-    question: &Question<'_>,
-    set: &[(&Record, bool, &str, &str)],
-    certifier: &Certifier<'_>,
-) -> bool {
-    const KNOWN: [&str; 6] = [
-        "issue",
-        "issuewild",
-        "iodef",
-        "issuemail",
-        "issuevmc",
-        "contactemail",
-    ];
-    let is_tag = |tag: &str, wanted: &str| tag.eq_ignore_ascii_case(wanted);
-    let is_unknown = |tag: &str| !KNOWN.iter().any(|known| is_tag(tag, known));
-    if set
-        .iter()
-        .any(|(_, critical, tag, _)| *critical && is_unknown(tag))
-    {
-        return false;
-    }
-    let of = |wanted: &'static str| {
-        let values: Vec<&str> = set
-            .iter()
-            .filter(|(_, _, tag, _)| is_tag(tag, wanted))
-            .map(|(_, _, _, value)| *value)
-            .collect();
-        values
-    };
-    let mut values = of("issue");
-    if name::is_wildcard(question.hostname) {
-        let wild = of("issuewild");
-        if !wild.is_empty() {
-            values = wild;
-        }
-    }
-    // A set that only says other things restricts nobody.
-    values.is_empty() || values.iter().any(|value| value_allows(value, certifier))
-}
-
-fn value_allows(value: &str, certifier: &Certifier<'_>) -> bool {
-    let mut parts = value.split(';').map(str::trim);
-    let issuer = parts.next().unwrap_or_default();
-    let is_ours = certifier
-        .identities
-        .iter()
-        .any(|identity| identity.eq_ignore_ascii_case(issuer.trim_end_matches('.')));
-    is_ours
-        && parts.filter(|part| !part.is_empty()).all(|parameter| {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let (key, value) = (key.trim(), value.trim());
-            match key.to_ascii_lowercase().as_str() {
-                "validationmethods" => value
-                    .split(',')
-                    .any(|method| method.trim() == certifier.method),
-                // Before there is an account, it is not the one that is named.
-                "accounturi" => certifier.account == Some(value),
-                // Other parameters are the authority's own matter.
-                _ => true,
-            }
-        })
-}
-
-// --- delegation ---
-
-/// Whether more than half of the resolvers show the CNAME by which the challenge of a hostname is
-/// left to the platform.
-#[must_use]
-pub fn delegation(look: &Look, name: &str, target: &str) -> Verdict {
-    let shows = |answer: &Answer| cname(name, answer.records()) == Some(target);
-    let agreeing = look
-        .delegation
-        .iter()
-        .filter(|(_, answer)| shows(answer))
-        .count();
-    let found: Vec<String> = look
-        .delegation
-        .iter()
-        .flat_map(|(server, answer)| {
-            let said: Vec<String> = answer
-                .records()
-                .iter()
-                .map(|record| format!("{record} ({server})"))
-                .collect();
-            said
-        })
-        .collect();
-    if agreeing * 2 > look.delegation.len() {
-        return Verdict {
-            finding: Finding::well(
-                "Delegated",
-                format!("{name} leads to a name of the platform's"),
-            ),
-            found,
-            wanted: Vec::new(),
-        };
-    }
-    let wanted = vec![Wanted {
-        name: name.to_owned(),
-        kind: "CNAME",
-        value: format!("{target}."),
-        ttl: TTL,
-    }];
-    Verdict {
-        finding: Finding::stuck(
-            "NotDelegated",
-            format!(
-                "the challenge is answered by a record of the platform's; {}",
-                mend(&wanted)
-            ),
-        ),
-        found,
-        wanted,
-    }
-}
-
-// --- words ---
-
-/// What was seen, once per fact, with those who said it.
-fn found<'a>(look: &'a Look, records: impl Fn(&'a View) -> Vec<&'a Record>) -> Vec<String> {
-    let mut facts: Vec<(String, Vec<&str>)> = Vec::new();
-    for view in look.authorities.iter().chain(&look.resolvers) {
-        let mut said: Vec<String> = records(view).iter().map(ToString::to_string).collect();
-        if said.is_empty() {
-            said.push(match view.ipv4.failure().or_else(|| view.ipv6.failure()) {
-                Some(failure) => failure.to_string(),
-                None => "no record".to_owned(),
-            });
-        }
-        for fact in said {
-            match facts.iter_mut().find(|(known, _)| *known == fact) {
-                Some((_, servers)) => servers.push(&view.server),
-                None => facts.push((fact, vec![&view.server])),
-            }
-        }
-    }
-    facts
-        .into_iter()
-        .map(|(fact, servers)| format!("{fact} ({})", servers.join(", ")))
-        .collect()
 }
 
 /// Why no authoritative server told anything.
@@ -828,7 +296,7 @@ fn silent(look: &Look, authorities: &[(&View, Proof)]) -> (&'static str, String)
             .iter()
             .any(|answer| answer.failure() == Some(Failure::Bogus))
     };
-    if look.resolvers.iter().any(bogus) {
+    if look.no_authority == Some(Failure::Bogus) || look.resolvers.iter().any(bogus) {
         return (
             "DnssecBroken",
             "its DNSSEC signatures do not fit".to_owned(),
@@ -849,18 +317,4 @@ fn silent(look: &Look, authorities: &[(&View, Proof)]) -> (&'static str, String)
         })
         .collect();
     ("AuthoritiesSilent", said.join(", "))
-}
-
-/// How long caches keep what they have: ", for 280 seconds at most".
-fn seconds_left(views: &[&View]) -> String {
-    let longest = views
-        .iter()
-        .flat_map(|view| [&view.ipv4, &view.ipv6, &view.proof])
-        .flat_map(Answer::records)
-        .map(|record| record.ttl)
-        .max();
-    match longest {
-        Some(seconds) => format!(", for {seconds} seconds at most"),
-        None => "; what a zone does not have is forgotten after its SOA's minimum".to_owned(),
-    }
 }

@@ -37,7 +37,7 @@ pub(super) fn judge(instance: &AppInstance, observed: &Observed) -> Option<Findi
     };
     let message = ready(first).map_or_else(
         || format!("{first} is about to be looked at"),
-        |ready| ready.message.clone(),
+        |ready| in_instance(&ready.message),
     );
     let more = match waiting.count() {
         0 => String::new(),
@@ -48,4 +48,12 @@ pub(super) fn judge(instance: &AppInstance, observed: &Observed) -> Option<Findi
         format!("{message}{more}"),
         None,
     ))
+}
+
+/// The message of a Domain names its own field; here the hostname stands in another.
+fn in_instance(message: &str) -> String {
+    match message.strip_prefix("spec.hostname: ") {
+        Some(rest) => format!("spec.domains: {rest}"),
+        None => message.to_owned(),
+    }
 }

@@ -152,8 +152,9 @@ pub fn report(
     let mut kept = Vec::new();
     let ready = match plan {
         Err(rejection) => {
-            kept = parts_before(instance, observed, now);
-            Finding::stuck(rejection.reason(), rejection.to_string())
+            let why = refused(rejection);
+            kept = parts_before(instance, observed, rejection, &why, now);
+            why
         }
         Ok(desired) => {
             findings = judge_parts(instance, desired, observed, refusals, now);
@@ -181,10 +182,26 @@ pub fn report(
     }
 }
 
+/// A wish that is not granted waits for a person, but for one whose organization is being made.
+fn refused(rejection: &Rejection) -> Finding {
+    let (reason, message) = (rejection.reason(), rejection.to_string());
+    match rejection {
+        Rejection::OrganizationNotFenced { .. } => Finding::on_its_way(reason, message, None),
+        _ => Finding::stuck(reason, message),
+    }
+}
+
 /// What was said of the parts: what runs is left as it is while a wish cannot be granted, and these
 /// speak of an older generation. Of what answers no more they say so.
-fn parts_before(instance: &AppInstance, observed: &Observed, now: Timestamp) -> Vec<Condition> {
+fn parts_before(
+    instance: &AppInstance,
+    observed: &Observed,
+    rejection: &Rejection,
+    why: &Finding,
+    now: Timestamp,
+) -> Vec<Condition> {
     let before = said_before(instance);
+    let are_secrets_lost = matches!(rejection, Rejection::SecretMissing { .. });
     let answers = |part: &str| match part {
         condition::DATABASE_READY => observed.database.as_ref().is_some_and(|d| d.ready > 0),
         condition::WORKLOAD_READY => observed.workload.as_ref().is_some_and(|w| w.ready > 0),
@@ -194,6 +211,9 @@ fn parts_before(instance: &AppInstance, observed: &Observed, now: Timestamp) -> 
         .iter()
         .filter(|condition| PARTS.contains(&condition.type_.as_str()))
         .map(|known| {
+            if known.type_ == condition::SECRETS_READY && are_secrets_lost {
+                return condition(instance, condition::SECRETS_READY, why, now);
+            }
             if known.status != "True" || answers(&known.type_) {
                 return known.clone();
             }

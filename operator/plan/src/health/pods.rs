@@ -219,7 +219,7 @@ pub(super) fn creation_failure(message: &str) -> Finding {
             "QuotaExceeded",
             format!(
                 "the organization's quota does not allow it: {}; raise spec.quota of the \
-                 Organization, or stop or shrink another instance",
+                 Organization, stop or shrink another instance, or choose a smaller size here",
                 tail(message, "exceeded quota")
             ),
         )

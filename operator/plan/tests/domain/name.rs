@@ -60,11 +60,9 @@ fn what_is_no_hostname_of_a_customer_is_refused_with_the_fact_and_the_mend() {
             (State::Stuck, reason),
             "{name}: {finding:?}"
         );
-        assert!(
-            finding.message.contains(told),
-            "{name}: {}",
-            finding.message
-        );
+        let message = &finding.message;
+        assert!(message.contains(told), "{name}: {message}");
+        assert!(message.starts_with("spec.hostname: "), "{name}: {message}");
     }
 }
 

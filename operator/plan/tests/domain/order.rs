@@ -234,6 +234,22 @@ fn an_order_that_failed_or_hangs_is_dropped_and_one_that_is_unknown_is_no_failur
     assert_eq!(next(&now), Next::Drop { has_failed: true });
 }
 
+#[test]
+fn an_authority_that_says_it_makes_the_certificate_is_given_a_day() {
+    let finalizing = order(OrderStep::Finalizing, 0);
+    let mut now = facts(Some(&finalizing));
+    now.now = at(3600);
+    assert_eq!(next(&now), Next::AskWhatBecame);
+    now.authority_says = Some(Said::Processing);
+    assert_eq!(next(&now), Next::AskWhatBecame);
+    now.authority_says = Some(Said::Valid);
+    assert_eq!(next(&now), Next::Download);
+    now.authority_says = Some(Said::Ready);
+    assert_eq!(next(&now), Next::Drop { has_failed: true });
+    (now.now, now.authority_says) = (at(24 * 3600 + 1), Some(Said::Processing));
+    assert_eq!(next(&now), Next::Drop { has_failed: true });
+}
+
 /// R14: an authority that is away for a month is asked at most 35 times per name.
 #[test]
 fn failures_are_followed_by_ever_longer_pauses() {

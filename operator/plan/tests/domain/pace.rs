@@ -1,5 +1,5 @@
 use jiff::{SignedDuration, Timestamp};
-use plan::domain::pace::next_look;
+use plan::domain::pace::{ask_again, ask_untold, next_look};
 
 #[test]
 fn looks_are_quick_at_first_then_slower_then_daily_and_hourly_when_all_is_well() {
@@ -42,5 +42,20 @@ fn looks_are_quick_at_first_then_slower_then_daily_and_hourly_when_all_is_well()
             early < wait && wait < late,
             "{age} {is_well}: {early} {late}"
         );
+    }
+}
+
+#[test]
+fn what_is_awaited_is_asked_again_ever_later_and_seldom_where_it_tells_of_itself() {
+    for (waited, again, untold) in [
+        (0, 25, 25),
+        (1_000, 500, 500),
+        (8_000, 4_000, 4_000),
+        (60_000, 5_000, 30_000),
+        (3_600_000, 5_000, 60_000),
+    ] {
+        let waited = SignedDuration::from_millis(waited);
+        let millis = [ask_again(waited), ask_untold(waited)].map(|it| it.as_millis());
+        assert_eq!(millis, [again, untold], "{waited}");
     }
 }

@@ -6,30 +6,34 @@ use crds::{
     domain::{Certificate, Challenge, DomainStatus, OrderFailure},
 };
 use jiff::{SignedDuration, Timestamp};
-use plan::domain::{
-    answers::{Answer, Look},
-    certificate, order, proof_value,
-    reach::Reach,
-    report::{
-        self, CERTIFIED, Checked, DELEGATED, Facts, Holder, OWNERSHIP_PROVEN, POINTS_HERE,
-        Progress, REACHABLE, SERVED,
+use plan::{
+    domain::{
+        answers::{Answer, Failure, Look},
+        caa::Certifier,
+        certificate::{self, Awaited},
+        order, proof_value,
+        reach::Reach,
+        report::{
+            self, CERTIFIED, Checked, DELEGATED, Facts, Holder, OWNERSHIP_PROVEN, POINTS_HERE,
+            Progress, REACHABLE, SERVED,
+        },
     },
-    verify::Certifier,
+    health::State,
 };
 
 use super::{GATEWAY, TARGET, a, cname, look, none, txt};
 
-const WWW: &str = "www.acme.example";
+pub const WWW: &str = "www.acme.example";
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     "2030-01-02T03:04:05Z".parse().unwrap()
 }
 
-fn later(hours: i64) -> Timestamp {
+pub fn later(hours: i64) -> Timestamp {
     now() + SignedDuration::from_hours(hours)
 }
 
-fn domain(hostname: &str) -> Domain {
+pub fn domain(hostname: &str) -> Domain {
     let mut domain = Domain::new("www", DomainSpec::new(hostname, "shop"));
     domain.metadata.generation = Some(1);
     domain
@@ -37,15 +41,15 @@ fn domain(hostname: &str) -> Domain {
 
 /// What a pass sees.
 #[derive(Clone)]
-struct Seen {
-    look: Option<Look>,
-    reach: Option<Reach>,
-    holder: Holder,
-    target: Option<&'static str>,
-    delegation: Option<(&'static str, &'static str)>,
+pub struct Seen {
+    pub look: Option<Look>,
+    pub reach: Option<Reach>,
+    pub holder: Holder,
+    pub target: Option<&'static str>,
+    pub delegation: Option<(&'static str, &'static str)>,
 }
 
-fn seen(look: Look) -> Seen {
+pub fn seen(look: Look) -> Seen {
     Seen {
         look: Some(look),
         reach: Some(Reach::Ours),
@@ -56,7 +60,7 @@ fn seen(look: Look) -> Seen {
 }
 
 /// One pass; the domain as it is afterwards.
-fn pass(mut domain: Domain, seen: &Seen, at: Timestamp) -> (Domain, Checked) {
+pub fn pass(mut domain: Domain, seen: &Seen, at: Timestamp) -> (Domain, Checked) {
     let facts = Facts {
         target: seen.target,
         organization_uid: "uid-of-acme",
@@ -65,6 +69,7 @@ fn pass(mut domain: Domain, seen: &Seen, at: Timestamp) -> (Domain, Checked) {
         look: seen.look.as_ref(),
         reach: seen.reach.as_ref(),
         certifier: Certifier {
+            name: None,
             identities: &[],
             account: None,
             method: "http-01",
@@ -75,7 +80,7 @@ fn pass(mut domain: Domain, seen: &Seen, at: Timestamp) -> (Domain, Checked) {
     let checked = report::check(&domain, &facts);
     let status = domain.status.clone().unwrap_or_default();
     let progress = Progress {
-        certified: certificate::judge(&status, None, None, at),
+        certified: certificate::judge(&status, &Awaited::default(), at),
         served: status
             .certificate
             .as_ref()
@@ -92,7 +97,7 @@ fn said(domain: &Domain, type_: &str) -> (String, String) {
     (found.status.clone(), found.reason.clone())
 }
 
-fn is(domain: &Domain, type_: &str, status: &str, reason: &str) {
+pub fn is(domain: &Domain, type_: &str, status: &str, reason: &str) {
     assert_eq!(
         said(domain, type_),
         (status.to_owned(), reason.to_owned()),
@@ -100,11 +105,11 @@ fn is(domain: &Domain, type_: &str, status: &str, reason: &str) {
     );
 }
 
-fn right() -> Look {
+pub fn right() -> Look {
     look(&[cname(WWW, TARGET), a(TARGET, GATEWAY)])
 }
 
-fn certificate(until: Timestamp) -> Certificate {
+pub fn certificate(until: Timestamp) -> Certificate {
     Certificate {
         secret: "certificate-x".to_owned(),
         authority: Some("first".to_owned()),
@@ -186,7 +191,7 @@ fn a_domain_that_nobody_proves_costs_a_look_a_day_in_the_end() {
     let end = later(24 * 12);
     while at < end {
         assert!(
-            !order::wants_look(&domain, false, at),
+            !order::wants_look(&domain, false, None, at),
             "an order that cannot be made asks for looks"
         );
         at = domain
@@ -210,13 +215,30 @@ fn an_order_that_is_due_looks_first() {
     domain.status.as_mut().unwrap().certificate = Some(certificate(later(2_000)));
     let (domain, _) = pass(domain, &seen(right()), now());
     let soon = later(2_000) - SignedDuration::from_mins(1);
-    assert!(!order::wants_look(&domain, false, soon), "not due yet");
-    assert!(order::wants_look(&domain, false, later(2_001)));
+    assert!(
+        !order::wants_look(&domain, false, None, soon),
+        "not due yet"
+    );
+    assert!(order::wants_look(&domain, false, None, later(2_001)));
+}
+
+#[test]
+fn another_authority_is_not_asked_on_the_leave_of_the_first() {
+    let (mut domain, _) = pass(domain(WWW), &seen(right()), now());
+    domain.status.as_mut().unwrap().looked_at_for = Some("first".to_owned());
+    let wants = |authority| order::wants_look(&domain, false, Some(authority), now());
+    assert!(!wants("first"));
+    assert!(wants("second"));
 }
 
 #[test]
 fn what_another_organization_holds_is_closed_at_once_and_shows_how_to_win_it() {
-    let (domain, _) = pass(domain(WWW), &seen(right()), now());
+    let (mut domain, _) = pass(domain(WWW), &seen(right()), now());
+    domain.status.as_mut().unwrap().certificate = Some(certificate(later(2_000)));
+    let (mut domain, _) = pass(domain, &seen(right()), now());
+    is(&domain, "Ready", "True", "Served");
+    // Its certificate goes with the name.
+    domain.status.as_mut().unwrap().certificate = None;
     let taken = Seen {
         holder: Holder::Another,
         ..seen(right())
@@ -224,10 +246,21 @@ fn what_another_organization_holds_is_closed_at_once_and_shows_how_to_win_it() {
     let (domain, checked) = pass(domain, &taken, later(1));
     assert!(!checked.is_proven && !checked.may_order);
     is(&domain, "Ready", "False", "HostnameTaken");
+    is(&domain, "Served", "False", "Waiting");
     is(&domain, condition::ROUTED, "False", "NotProvenYet");
-    let records = domain.status.unwrap().records;
-    assert_eq!(records[0].name, "_tutti-challenge.www.acme.example");
-    assert!(records[0].value.contains(&proof_value("uid-of-acme", WWW)));
+    let shows_how = |domain: Domain| {
+        let records = domain.status.unwrap().records;
+        assert_eq!(records[0].name, "_tutti-challenge.www.acme.example");
+        assert!(records[0].value.contains(&proof_value("uid-of-acme", WWW)));
+    };
+    shows_how(domain);
+    // Also when the instance has no address yet.
+    let early = Seen {
+        look: None,
+        target: None,
+        ..taken
+    };
+    shows_how(pass(self::domain(WWW), &early, now()).0);
 }
 
 #[test]
@@ -283,16 +316,20 @@ fn a_certificate_that_is_valid_stays_whatever_its_renewal_meets() {
         }),
         ..DomainStatus::default()
     };
-    let judged = certificate::judge(&status, None, None, now());
+    let judged = certificate::judge(&status, &Awaited::default(), now());
     assert_eq!(judged.reason, "RenewalFailed");
     assert!(judged.message.contains("CAA forbids"));
-    let judged = certificate::judge(&status, None, Some("does not answer"), now());
+    let troubled = Awaited {
+        trouble: Some("does not answer".to_owned()),
+        ..Awaited::default()
+    };
+    let judged = certificate::judge(&status, &troubled, now());
     assert_eq!(judged.reason, "RenewalWaits");
     // Over, it is said to be so.
-    let judged = certificate::judge(&status, None, None, later(200));
+    let judged = certificate::judge(&status, &Awaited::default(), later(200));
     assert_eq!(judged.reason, "OrderFailed");
     status.failure = None;
-    let judged = certificate::judge(&status, None, None, later(200));
+    let judged = certificate::judge(&status, &Awaited::default(), later(200));
     assert_eq!(judged.reason, "CertificateExpired");
 }
 
@@ -304,8 +341,11 @@ fn a_place_in_line_is_told_in_words() {
         limit: "orders of the account".to_owned(),
     };
     let told = |number, minutes| {
-        let place = place(number, minutes);
-        certificate::judge(&DomainStatus::default(), Some(&place), None, now()).message
+        let in_line = Awaited {
+            place: Some(place(number, minutes)),
+            ..Awaited::default()
+        };
+        certificate::judge(&DomainStatus::default(), &in_line, now()).message
     };
     assert!(
         told(12, 4).starts_with("12th in line, about 4 minutes"),
@@ -315,4 +355,61 @@ fn a_place_in_line_is_told_in_words() {
     assert!(told(1, 0).starts_with("1st in line, about a minute"));
     assert!(told(22, 300).starts_with("22nd in line, about 5 hours"));
     assert!(told(113, 5).starts_with("113th in line"));
+}
+
+#[test]
+fn a_certificate_that_was_brought_is_told_with_its_end_and_warned_about_for_three_weeks() {
+    let weeks = 3 * 7 * 24;
+    for (hours, reason, told) in [
+        (10 * weeks, "Brought", "until 2030-07-31 03:04 UTC"),
+        (weeks, "Brought", "until 2030-01-23 03:04 UTC"),
+        (
+            weeks - 1,
+            "BroughtCertificateEndsSoon",
+            "until 2030-01-23 02:04 UTC; put a new one into the Secret",
+        ),
+        (
+            1,
+            "BroughtCertificateEndsSoon",
+            "until 2030-01-02 04:04 UTC; put a new one into the Secret",
+        ),
+    ] {
+        let judged = certificate::brought(Ok(later(hours)), now());
+        assert_eq!(
+            (judged.state, judged.reason),
+            (State::Well, reason),
+            "{hours}"
+        );
+        assert_eq!(judged.message, format!("brought by you, {told}"));
+    }
+}
+
+#[test]
+fn a_certificate_that_was_brought_and_cannot_be_used_is_told_in_the_words_of_who_looked() {
+    for what in [
+        "certificateSecret: Secret www: it has no tls.key",
+        "certificateSecret: Secret www: it holds from 2029-10-01 to 2029-12-30; put a new one into \
+         the Secret",
+    ] {
+        let judged = certificate::brought(Err(&what.to_owned()), now());
+        assert_eq!(
+            (judged.state, judged.reason, judged.message.as_str()),
+            (State::Stuck, "BroughtCertificateUnusable", what)
+        );
+    }
+}
+
+#[test]
+fn a_pass_without_a_look_does_not_turn_a_wait_into_trouble_or_trouble_into_a_wait() {
+    let mut unread = right();
+    unread.caa = vec![(WWW.to_owned(), Answer::Failed(Failure::ServerFailed))];
+    let mut bogus = right();
+    bogus.resolvers[0].ipv4 = Answer::Failed(Failure::Bogus);
+    for look in [unread, bogus] {
+        let mut there = seen(look);
+        let (known, _) = pass(domain(WWW), &there, now());
+        let before = known.status.clone();
+        (there.look, there.reach) = (None, None);
+        assert_eq!(pass(known, &there, later(1)).0.status, before);
+    }
 }

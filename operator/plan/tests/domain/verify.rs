@@ -3,8 +3,11 @@
 use plan::{
     domain::{
         answers::{Answer, Data, Failure, Look, Record},
+        caa::{self, Certifier},
+        name,
+        pointing::points_here,
         proof_value,
-        verify::{Certifier, Question, caa, ownership, points_here},
+        verify::{Question, ownership},
     },
     health::State,
 };
@@ -225,7 +228,7 @@ fn an_address_beside_ours_is_told_also_when_it_is_of_the_other_family() {
 fn circles_and_long_chains_are_told() {
     let circle = [cname(WWW, "a.acme.example"), cname("a.acme.example", WWW)];
     assert_eq!(pointed(WWW, &look(&circle)), (STUCK, "ChainLoops"));
-    assert_eq!(owned(WWW, &look(&circle)), (STUCK, "NotProven"));
+    assert_eq!(owned(WWW, &look(&circle)), (STUCK, "ChainLoops"));
     let name = |n: usize| {
         if n == 0 {
             WWW.to_owned()
@@ -235,6 +238,37 @@ fn circles_and_long_chains_are_told() {
     };
     let long: Vec<Record> = (0..12).map(|n| cname(&name(n), &name(n + 1))).collect();
     assert_eq!(pointed(WWW, &look(&long)), (STUCK, "ChainTooLong"));
+    assert_eq!(owned(WWW, &look(&long)), (STUCK, "ChainTooLong"));
+}
+
+#[test]
+fn where_one_name_leads_proves_no_wildcard() {
+    let (hostname, asked) = ("*.acme.example", "tutti-check.acme.example");
+    let proof = proof_value("uid-of-acme", hostname);
+    let question = Question {
+        asked,
+        ..ask(hostname, &proof)
+    };
+    let taken = ownership(&question, &look(&[cname(asked, TARGET)]));
+    assert_eq!(
+        (taken.finding.state, taken.finding.reason),
+        (STUCK, "NotProven")
+    );
+    let kinds: Vec<&str> = taken.wanted.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, ["TXT"]);
+}
+
+#[test]
+fn a_name_that_leaves_no_room_for_a_txt_name_is_offered_the_cname_alone() {
+    let hostname = format!("{}.acme.example", ["x".repeat(58).as_str(); 4].join("."));
+    assert_eq!(
+        name::judge(&hostname, "apps.example", false).state,
+        State::Well
+    );
+    let proof = proof_value("uid-of-acme", &hostname);
+    let wanted = ownership(&ask(&hostname, &proof), &look(&[])).wanted;
+    let kinds: Vec<&str> = wanted.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, ["CNAME"], "{}", hostname.len());
 }
 
 #[test]
@@ -243,6 +277,7 @@ fn nothing_is_told_apart_from_failure() {
     for (failure, reason, state) in [
         (Failure::ServerFailed, "DnsServerFailed", STUCK),
         (Failure::Refused, "DnsServerFailed", STUCK),
+        (Failure::NotAuthoritative, "DnsServerFailed", STUCK),
         (Failure::Bogus, "DnssecBroken", STUCK),
         (Failure::TimedOut, "DnsSilent", WAITING),
         (Failure::Malformed, "DnsSilent", WAITING),
@@ -281,14 +316,16 @@ fn a_server_that_fails_for_one_family_only_is_no_proof_that_it_points_here() {
 fn without_any_authoritative_server_nothing_is_proven() {
     let mut look = look(&[cname(WWW, TARGET)]);
     look.authorities.clear();
-    look.no_authority = Some(Failure::ServerFailed);
-    let verdict = ownership(&ask(WWW, &proof()), &look);
-    assert_eq!(verdict.finding.reason, "AuthoritiesSilent");
-    assert!(
-        verdict.finding.message.contains("SERVFAIL"),
-        "{}",
-        verdict.finding.message
-    );
+    for (failure, reason, told) in [
+        (Failure::ServerFailed, "AuthoritiesSilent", "SERVFAIL"),
+        (Failure::NoServer, "AuthoritiesSilent", "no server"),
+        (Failure::Bogus, "DnssecBroken", "DNSSEC signatures"),
+    ] {
+        look.no_authority = Some(failure);
+        let finding = ownership(&ask(WWW, &proof()), &look).finding;
+        assert_eq!(finding.reason, reason, "{failure}");
+        assert!(finding.message.contains(told), "{}", finding.message);
+    }
 }
 
 fn caa_record(name: &str, critical: bool, tag: &str, value: &str) -> Record {
@@ -305,6 +342,7 @@ fn caa_record(name: &str, critical: bool, tag: &str, value: &str) -> Record {
 fn allowed(hostname: &str, sets: &[(&str, Answer)]) -> &'static str {
     let identities = ["letsencrypt.org".to_owned()];
     let certifier = Certifier {
+        name: None,
         identities: &identities,
         account: Some("https://ca.example/acct/1"),
         method: "http-01",
@@ -315,7 +353,7 @@ fn allowed(hostname: &str, sets: &[(&str, Answer)]) -> &'static str {
         .iter()
         .map(|(name, answer)| ((*name).to_owned(), answer.clone()))
         .collect();
-    caa(&ask(hostname, &proof), &look, &certifier)
+    caa::judge(&ask(hostname, &proof), &look, &certifier)
         .finding
         .reason
 }
@@ -411,6 +449,7 @@ fn caa_records_are_read_as_authorities_read_them() {
 #[test]
 fn an_authority_that_does_not_look_at_caa_is_never_forbidden_by_it() {
     let certifier = Certifier {
+        name: None,
         identities: &[],
         account: None,
         method: "http-01",
@@ -422,7 +461,9 @@ fn an_authority_that_does_not_look_at_caa_is_never_forbidden_by_it() {
     )];
     let proof = proof();
     assert_eq!(
-        caa(&ask(WWW, &proof), &look, &certifier).finding.reason,
+        caa::judge(&ask(WWW, &proof), &look, &certifier)
+            .finding
+            .reason,
         "NoCaa"
     );
 }

@@ -5,11 +5,11 @@
 //! signing at its first handshake.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
 };
 
+use rpds::HashTrieMapSync;
 use rustls::{crypto::CryptoProvider, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
@@ -147,48 +147,85 @@ fn parent_of(host: &str) -> Option<&str> {
         .map(|(_, parent)| parent)
 }
 
-/// All certificates, by name. Built whole, never changed.
-#[derive(Debug, Default)]
+/// Certificates that stand for a name, the one to present first.
+type Candidates = Vec<Arc<Certificate>>;
+
+/// All certificates, by name. A copy shares what it has in common with the one that it was made of, so
+/// that a change of one costs the same among ten as among ten thousand.
+#[derive(Clone, Debug, Default)]
 pub struct Store {
-    exact: HashMap<Box<str>, Arc<Certificate>>,
+    zone: Box<str>,
+    secrets: HashTrieMapSync<Box<str>, Arc<Certificate>>,
+    exact: HashTrieMapSync<Box<str>, Candidates>,
     /// By the parent of the wildcard.
-    wildcard: HashMap<Box<str>, Arc<Certificate>>,
-    platform: Option<Arc<Certificate>>,
-    length: usize,
+    wildcard: HashTrieMapSync<Box<str>, Candidates>,
 }
 
 impl Store {
-    /// Builds the store. Where several certificates cover one name, the one that is valid longest
-    /// is presented. `zone` is the platform's: its wildcard is presented for unknown names.
+    /// Builds the store. `zone` is the platform's: its wildcard is presented for unknown names.
     pub fn build<'a>(
         certificates: impl IntoIterator<Item = &'a Arc<Certificate>>,
         zone: &str,
     ) -> Self {
-        let mut store = Self::default();
+        let mut store = Self {
+            zone: zone.into(),
+            ..Self::default()
+        };
         for certificate in certificates {
-            store.length += 1;
-            for name in &certificate.names {
-                let (names, name) = match name.strip_prefix("*.") {
-                    Some(parent) => (&mut store.wildcard, parent),
-                    None => (&mut store.exact, &**name),
-                };
-                let is_better = names.get(name).is_none_or(|held| {
-                    (certificate.not_after, &held.secret) > (held.not_after, &certificate.secret)
-                });
-                if is_better {
-                    names.insert(name.into(), Arc::clone(certificate));
-                }
+            store.put(certificate);
+        }
+        store
+    }
+
+    /// Takes a certificate in, in the place of the one that came of the same Secret. Where several stand
+    /// for one name, the one that is valid longest is presented.
+    pub fn put(&mut self, certificate: &Arc<Certificate>) {
+        self.remove(&certificate.secret);
+        for name in &certificate.names {
+            let (names, name) = self.place(name);
+            let mut candidates = names.get(name).cloned().unwrap_or_default();
+            candidates.push(Arc::clone(certificate));
+            candidates.sort_by(|a, b| (b.not_after, &a.secret).cmp(&(a.not_after, &b.secret)));
+            names.insert_mut(name.into(), candidates);
+        }
+        let secret = certificate.secret.clone();
+        self.secrets.insert_mut(secret, Arc::clone(certificate));
+    }
+
+    /// Forgets what came of a Secret.
+    pub fn remove(&mut self, secret: &str) {
+        let Some(certificate) = self.secrets.get(secret).cloned() else {
+            return;
+        };
+        self.secrets.remove_mut(secret);
+        for name in &certificate.names {
+            let (names, name) = self.place(name);
+            let mut candidates = names.get(name).cloned().unwrap_or_default();
+            candidates.retain(|one| *one.secret != *secret);
+            if candidates.is_empty() {
+                names.remove_mut(name);
+            } else {
+                names.insert_mut(name.into(), candidates);
             }
         }
-        store.platform = store.wildcard.get(zone).cloned();
-        store
+    }
+
+    /// Where a name of a certificate stands.
+    fn place<'a>(
+        &mut self,
+        name: &'a str,
+    ) -> (&mut HashTrieMapSync<Box<str>, Candidates>, &'a str) {
+        match name.strip_prefix("*.") {
+            Some(parent) => (&mut self.wildcard, parent),
+            None => (&mut self.exact, name),
+        }
     }
 
     /// What is presented for a name, in any case: exact before wildcard before the platform's.
     #[must_use]
     pub fn select(&self, name: Option<&str>) -> Option<&Arc<Certificate>> {
         let Some(name) = name else {
-            return self.platform.as_ref();
+            return self.platform();
         };
         let lower;
         let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -200,23 +237,24 @@ impl Store {
         self.exact
             .get(name)
             .or_else(|| self.wildcard.get(parent_of(name)?))
-            .or(self.platform.as_ref())
+            .and_then(|candidates| candidates.first())
+            .or_else(|| self.platform())
     }
 
     /// The one for the platform zone, without which no page can be shown to a stranger.
     #[must_use]
     pub fn platform(&self) -> Option<&Arc<Certificate>> {
-        self.platform.as_ref()
+        self.wildcard.get(&*self.zone)?.first()
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.length
+        self.secrets.size()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.secrets.is_empty()
     }
 }
 
@@ -272,6 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_one_is_seen_in_the_copy_alone_and_the_next_best_takes_over() {
+        let zone = certificate("c/zone", &["*.apps.example"]);
+        let mut short = certificate("c/short", &["a.test", "*.b.test"]);
+        Arc::get_mut(&mut short).unwrap().not_after -= 1000;
+        let long = certificate("c/long", &["a.test"]);
+        let before = Store::build([&zone, &short], "apps.example");
+        let mut after = before.clone();
+        after.put(&long);
+        let on = |store: &Store, name| {
+            let found = store.select(Some(name));
+            found.map(|certificate| certificate.secret.to_string())
+        };
+        assert_eq!(on(&before, "a.test").as_deref(), Some("c/short"));
+        assert_eq!(on(&after, "a.test").as_deref(), Some("c/long"));
+        // The Secret stands for another name now.
+        after.put(&certificate("c/long", &["c.test"]));
+        assert_eq!(on(&after, "a.test").as_deref(), Some("c/short"));
+        assert_eq!(on(&after, "c.test").as_deref(), Some("c/long"));
+        after.remove("c/short");
+        after.remove("c/unknown");
+        assert_eq!(on(&after, "a.test").as_deref(), Some("c/zone"));
+        assert_eq!(on(&after, "x.b.test").as_deref(), Some("c/zone"));
+        assert_eq!((before.len(), after.len()), (2, 2));
+        after.remove("c/zone");
+        assert!(after.platform().is_none() && before.platform().is_some());
+    }
+
+    #[test]
     fn an_idle_certificate_takes_less_than_twelve_kilobytes() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let resident = || -> usize {
@@ -283,8 +349,9 @@ mod tests {
         let chain = crt.repeat(3);
         let before = resident();
         let all: Vec<Arc<Certificate>> = (0..2_000)
-            .map(|_| {
-                Arc::new(Certificate::read("c/a", "1", chain.as_bytes(), key.as_bytes()).unwrap())
+            .map(|number| {
+                let secret = format!("c/{number}");
+                Arc::new(Certificate::read(&secret, "1", chain.as_bytes(), key.as_bytes()).unwrap())
             })
             .collect();
         let store = Store::build(&all, "apps.example");

@@ -12,7 +12,7 @@ use service::Check;
 
 use crate::{
     gateway::Gateway,
-    watch::{Pauses, follow},
+    watch::{Changed, Pauses, follow},
 };
 
 /// Follows all Routes for as long as the program runs; sets the check after the first whole table.
@@ -24,7 +24,7 @@ pub async fn watch(client: Client, gateway: Arc<Gateway>, check: Check) {
         route.metadata.managed_fields = None;
         Some(Arc::new(route))
     };
-    let report = |known: &std::collections::BTreeMap<_, Arc<Route>>| {
+    let report = |known: &std::collections::BTreeMap<_, Arc<Route>>, _: Changed<'_>| {
         let routes: Vec<Arc<Route>> = known.values().cloned().collect();
         gateway.swap_routes(&routes);
         check.set(true);

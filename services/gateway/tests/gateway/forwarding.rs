@@ -3,8 +3,11 @@
 use crate::support::*;
 use http::Request;
 use serde_json::json;
-use std::sync::atomic::Ordering::SeqCst;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn what_only_the_gateway_may_say_is_replaced_whoever_said_it() {
@@ -234,6 +237,22 @@ async fn replace(first: Backend) -> Backend {
     backend_on(listener, false)
 }
 
+/// Ends a backend, asks, and starts another one in its place only so much later.
+async fn ask_meanwhile(
+    gateway: &TestGateway,
+    request: Request<Body>,
+    first: Backend,
+    gone: Duration,
+) -> (Answer, Backend) {
+    first.stop.cancel();
+    soon(async || TcpStream::connect(first.address).await.is_err()).await;
+    let returns = async {
+        tokio::time::sleep(gone).await;
+        replace(first).await
+    };
+    tokio::join!(gateway.ask(request), returns)
+}
+
 #[tokio::test]
 async fn a_pooled_connection_that_the_backend_closed_costs_the_client_nothing() {
     let first = backend().await;
@@ -249,19 +268,28 @@ async fn a_pooled_connection_that_the_backend_closed_costs_the_client_nothing() 
 }
 
 #[tokio::test]
+async fn what_is_sent_while_the_backend_is_replaced_arrives() {
+    let first = backend().await;
+    let gateway = start(&[route("shop.apps.test", &first)]).await;
+    // Not to be repeated once it was sent, but it was not.
+    let post = Request::post("https://shop.apps.test/")
+        .body(full("text"))
+        .unwrap();
+    let gone = Duration::from_millis(2500);
+    let (answer, second) = ask_meanwhile(&gateway, post, first, gone).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(second.requests.load(SeqCst), 1);
+}
+
+#[tokio::test]
 async fn the_last_good_address_serves_while_dns_is_away() {
     let first = backend().await;
     let gateway = start(&[route("shop.apps.test", &first)]).await;
     assert_eq!(gateway.get("https://shop.apps.test/").await.status, 200);
     gateway.resolver.is_away.store(true, SeqCst);
     // Refused for a moment, so that the address is asked for again.
-    first.stop.cancel();
-    soon(async || tokio::net::TcpStream::connect(first.address).await.is_err()).await;
-    let asked = gateway.get("https://shop.apps.test/");
-    let returns = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        replace(first).await
-    };
-    let (answer, _second) = tokio::join!(asked, returns);
+    let asked = get("https://shop.apps.test/");
+    let gone = Duration::from_millis(200);
+    let (answer, _second) = ask_meanwhile(&gateway, asked, first, gone).await;
     assert_eq!(answer.status, 200);
 }

@@ -1,8 +1,10 @@
 //! Stories of requests through a real gateway in this process: real sockets, real TLS, real
-//! backends. The watches are left out; tables are swapped as they would swap them.
+//! backends. Of the watches only that of Domains is there; other tables are swapped as theirs would
+//! swap them.
 
 #![allow(clippy::unwrap_used)] // what fails in a test may panic
 
+mod domains;
 mod forwarding;
 mod lifecycle;
 mod limits;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering::SeqCst;
 
 /// Browsed and asked for: the page and the problem of one host.
-async fn both(gateway: &TestGateway, uri: &str) -> (Answer, Value) {
+pub async fn both(gateway: &TestGateway, uri: &str) -> (Answer, Value) {
     let page = gateway.browse(uri).await;
     assert!(
         page.header("content-type").starts_with("text/html"),

@@ -217,6 +217,43 @@ pub fn not_ready(mut route: Value, reason: &str, message: &str) -> Value {
     route
 }
 
+/// Has the gateway follow an API server that knows these Domains, until it has heard of them all.
+pub async fn tell(gateway: &TestGateway, domains: &[Value]) {
+    let list = json!({
+        "apiVersion": "tutti.dev/v1alpha1", "kind": "DomainList",
+        "metadata": {"resourceVersion": "1"}, "items": domains,
+    })
+    .to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let list = list.clone();
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let query = request.uri().query().unwrap_or_default();
+                let body = if query.contains("watch=") {
+                    StreamBody::new(futures_util::stream::pending()).boxed()
+                } else {
+                    full(list.clone())
+                };
+                async move { Ok::<_, Infallible>(Response::new(body)) }
+            });
+            let http1 = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(http1.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let mut cluster = kube::Config::new(format!("http://{address}").parse().unwrap());
+    // There is no TLS here; reading the machine's authorities takes long.
+    cluster.accept_invalid_certs = true;
+    tokio::spawn(gateway::domains::watch(
+        kube::Client::try_from(cluster).unwrap(),
+        Arc::clone(&gateway.gateway),
+        gateway.readiness.check("domains"),
+    ));
+    soon(async || gateway.readiness.is_ready()).await;
+}
+
 // ── backends ────────────────────────────────────────────────────────────────────────────────────
 
 pub struct Backend {

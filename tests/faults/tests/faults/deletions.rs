@@ -9,7 +9,7 @@ use faults::{
     incarnation::Manner,
     mischief::Mischief,
     run::Life,
-    stage::{self, Stage},
+    stage::{self, PATIENCE, Stage},
     stories::Story,
 };
 use k8s_openapi::api::core::v1::Namespace;
@@ -19,9 +19,6 @@ use kube::{
 };
 use lab::control_plane::ControlPlane;
 use serde_json::json;
-
-/// The namespace controller looks again after some seconds.
-const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_namespace_that_is_deleted_goes_and_an_organization_takes_its_own_along() {
@@ -80,7 +77,7 @@ async fn gone(namespaces: &Api<Namespace>, name: &str, uid: Option<String>) -> R
             return Ok(begun.elapsed());
         };
         ensure!(
-            begun.elapsed() < SOON,
+            begun.elapsed() < PATIENCE,
             "it does not go: {}",
             serde_json::to_string(&namespace.status)?
         );

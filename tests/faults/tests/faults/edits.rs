@@ -9,20 +9,17 @@ use faults::{
     incarnation::Manner,
     mischief::Mischief,
     run::Life,
-    stage::{self, Stage},
+    stage::{self, PATIENCE, Stage},
     stories::{self, Goal, INSTANCE, Story},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams},
+    Api, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
     core::DynamicObject,
 };
 use operator::cache::Kind;
 use serde_json::{Value, json};
-
-/// How soon it must be as planned again (R7), on a machine that does other things too.
-const SOON: Duration = Duration::from_secs(5);
 
 /// A deed of somebody who should not have done it: JSON patches, as `kubectl edit` sends them.
 struct Edit {
@@ -143,6 +140,12 @@ fn edits() -> Vec<Edit> {
             "shop",
             replace("/spec/ports/0/targetPort", json!(1)),
         ),
+        // By port and protocol the list has another entry then, of the same name.
+        edit(
+            Kind::Service,
+            "shop",
+            replace("/spec/ports/0/port", json!(81)),
+        ),
         edit(
             Kind::Service,
             "shop",
@@ -210,6 +213,21 @@ async fn begin(stage: &'static Stage, name: &str) -> Result<Life> {
     Ok(life)
 }
 
+/// Deletes an object, and waits until nobody protects it any more.
+async fn delete<K>(api: &Api<DynamicObject>, object: &K) -> Result<()>
+where
+    K: kube::Resource,
+{
+    let name = object.name_any();
+    api.delete(&name, &DeleteParams::background()).await?;
+    let begun = Instant::now();
+    while api.get_metadata_opt(&name).await?.and_then(|it| it.uid()) == object.uid() {
+        ensure!(begun.elapsed() < PATIENCE, "{name} does not go");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    Ok(())
+}
+
 /// Waits until everything is as it was.
 async fn mended(life: &Life, before: &EndState) -> Result<Duration, String> {
     let begun = Instant::now();
@@ -226,7 +244,7 @@ async fn mended(life: &Life, before: &EndState) -> Result<Duration, String> {
         if differences.is_empty() {
             return Ok(begun.elapsed());
         }
-        if begun.elapsed() > SOON {
+        if begun.elapsed() > PATIENCE {
             return Err(differences.join("\n    "));
         }
         tokio::time::sleep(Duration::from_millis(30)).await;
@@ -237,7 +255,7 @@ async fn mended(life: &Life, before: &EndState) -> Result<Duration, String> {
 fn an_edit_by_hand_is_taken_back() {
     stage::test(async |stage| {
         let mut life = begin(stage, "edited").await?;
-        let before = life.end(Goal::Running).await?;
+        let before = life.end().await?;
         let mut failures = Vec::new();
         let mut longest = Duration::ZERO;
         for edit in edits() {
@@ -264,7 +282,7 @@ fn an_edit_by_hand_is_taken_back() {
 fn an_edit_by_hand_while_the_operator_was_away_is_taken_back() {
     stage::test(async |stage| {
         let mut life = begin(stage, "away").await?;
-        let before = life.end(Goal::Running).await?;
+        let before = life.end().await?;
         let mut failures = Vec::new();
         // One edit of each object at a time: as many restarts as the object with the most edits.
         let mut left = edits();
@@ -302,10 +320,30 @@ fn an_edit_by_hand_while_the_operator_was_away_is_taken_back() {
 }
 
 #[test]
+fn a_database_that_differs_where_kubernetes_lets_nothing_be_changed_is_made_anew() {
+    stage::test(async |stage| {
+        let mut life = begin(stage, "fixed").await?;
+        let before = life.end().await?;
+        life.operator.kill();
+        let api = api(&life, Kind::StatefulSet);
+        let mut other = api.get("shop-database").await?;
+        delete(&api, &other).await?;
+        other.metadata.uid = None;
+        other.metadata.resource_version = None;
+        other.metadata.managed_fields = None;
+        other.data["spec"]["podManagementPolicy"] = json!("OrderedReady");
+        api.create(&PostParams::default(), &other).await?;
+        life.restart().await?;
+        let mended = mended(&life, &before).await;
+        mended.map(drop).map_err(|rest| anyhow::anyhow!(rest))
+    });
+}
+
+#[test]
 fn a_child_that_was_deleted_comes_back() {
     stage::test(async |stage| {
         let mut life = begin(stage, "deleted").await?;
-        let before = life.end(Goal::Running).await?;
+        let before = life.end().await?;
         let kinds = faults::world::KINDS
             .into_iter()
             .filter(|kind| *kind != Kind::Secret);
@@ -316,10 +354,9 @@ fn a_child_that_was_deleted_comes_back() {
                 }
                 let api = api(&life, kind);
                 for object in api.list_metadata(&Default::default()).await? {
-                    let name = object.metadata.name.unwrap_or_default();
                     // The fence is the organization's.
-                    if name != plan::organization::FENCE {
-                        api.delete(&name, &DeleteParams::background()).await?;
+                    if object.name_any() != plan::organization::FENCE {
+                        delete(&api, &object).await?;
                     }
                 }
                 if is_away {
@@ -354,7 +391,7 @@ fn what_others_add_to_a_child_stays() {
         for story in [Story::Stop, Story::Start] {
             life.tell(story, Mischief::Calm).await?;
         }
-        let after = life.end(Goal::Running).await?;
+        let after = life.end().await?;
         let rest = end_state::differences(&with_notes, &after);
         // Stopping and starting are two generations.
         ensure!(
@@ -369,7 +406,7 @@ fn what_others_add_to_a_child_stays() {
 fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
     stage::test(async |stage| {
         let life = begin(stage, "secret").await?;
-        let before = life.end(Goal::Running).await?;
+        let before = life.end().await?;
         let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &life.ground.namespace);
         secrets
             .delete("shop-database", &DeleteParams::default())
@@ -401,7 +438,7 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
             .patch(INSTANCE, &person(), &Patch::Merge(&asked))
             .await?;
         // Pods are told of the new one: that is the only thing which may differ.
-        let after = life.end(Goal::Running).await?;
+        let after = life.end().await?;
         let rest = end_state::differences(&before, &after);
         ensure!(
             rest.iter()
@@ -465,7 +502,7 @@ fn what_lost_its_labels_goes_too_when_an_instance_takes_its_data_along() {
         let gone = DeleteParams::default();
         life.ground.instances.delete(INSTANCE, &gone).await?;
         life.reach(Goal::Gone).await?;
-        let rest = life.end(Goal::Gone).await?;
+        let rest = life.end().await?;
         let data: Vec<_> = rest
             .keys()
             .filter(|name| name.contains("shop-admin-password") || name.contains("shop-files"))
@@ -479,7 +516,7 @@ fn what_lost_its_labels_goes_too_when_an_instance_takes_its_data_along() {
 fn labels_and_notes_of_a_secret_come_back_and_its_bytes_never_change() {
     stage::test(async |stage| {
         let mut life = begin(stage, "labels").await?;
-        let before = life.end(Goal::Running).await?;
+        let before = life.end().await?;
         let kept = Keepsakes::of(&stage.client, &life.ground.namespace).await?;
         for is_away in [false, true] {
             for path in [

@@ -10,7 +10,7 @@ use faults::{
     incarnation::{Incarnation, Manner},
     mischief::Mischief,
     run::{Ground, check_state},
-    stage::{self, Stage},
+    stage::{self, PATIENCE, Stage},
 };
 use k8s_openapi::api::{
     core::v1::{LimitRange, Namespace, ResourceQuota},
@@ -25,9 +25,6 @@ use plan::organization::FENCE;
 use serde_json::json;
 
 use crate::edits::person;
-
-/// How soon a fence must be whole again (R7), on a machine that does other things too.
-const SOON: Duration = Duration::from_secs(5);
 
 /// A way of dying at the write of this number.
 type Death = fn(u64) -> Mischief;
@@ -60,7 +57,7 @@ async fn comes_to(ground: &Ground, wanted: &EndState) -> Result<()> {
     let begun = Instant::now();
     loop {
         let checked = check_state(wanted, &end(ground).await?);
-        if checked.is_ok() || begun.elapsed() > SOON {
+        if checked.is_ok() || begun.elapsed() > PATIENCE {
             return checked;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -193,7 +190,10 @@ fn nothing_is_made_in_a_namespace_that_the_organization_could_not_take() {
             if let Some(ready) = crds::condition::find(&conditions, crds::condition::READY) {
                 break ready.clone();
             }
-            ensure!(begun.elapsed() < SOON, "nothing is said of the instance");
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "nothing is said of the instance"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         ensure!(ready.reason == "OrganizationNotFenced", "{ready:?}");
@@ -213,11 +213,7 @@ fn nothing_is_made_in_a_namespace_that_the_organization_could_not_take() {
                 return Ok(());
             }
             // The namespace is looked at again every half minute.
-            ensure!(
-                begun.elapsed() < Duration::from_secs(45),
-                "{:?}",
-                instance.status
-            );
+            ensure!(begun.elapsed() < PATIENCE, "{:?}", instance.status);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });

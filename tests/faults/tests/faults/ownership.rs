@@ -8,8 +8,9 @@ use crds::{Organization, condition};
 use faults::{
     incarnation::{Incarnation, Manner},
     run::{Ground, Life},
-    stage,
+    stage::{self, PATIENCE},
     stories::{Goal, Story},
+    world,
 };
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -143,7 +144,9 @@ async fn respected(life: &Life, kind: Kind, name: &str, mut body: Value) -> Resu
 
 async fn plain(api: &Api<DynamicObject>, name: &str) -> Result<Value> {
     let mut found = api.get(name).await?;
-    // Its status is the world's.
+    // Its status is the world's, and so is what that notes on it.
+    let annotations = found.annotations_mut();
+    annotations.retain(|key, _| !world::ANNOTATIONS.contains(&key.as_str()));
     if let Some(data) = found.data.as_object_mut() {
         data.remove("status");
     }
@@ -191,7 +194,7 @@ fn a_foreign_namespace_does_not_become_an_organizations() {
             if ready.is_some_and(|ready| ready.reason == "NamespaceTaken") {
                 break;
             }
-            ensure!(begun.elapsed() < Duration::from_secs(5), "{found:?}");
+            ensure!(begun.elapsed() < PATIENCE, "{found:?}");
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
         organizations
@@ -199,7 +202,7 @@ fn a_foreign_namespace_does_not_become_an_organizations() {
             .await?;
         let begun = Instant::now();
         while organizations.get_opt(&ground.namespace).await?.is_some() {
-            ensure!(begun.elapsed() < Duration::from_secs(5), "it does not go");
+            ensure!(begun.elapsed() < PATIENCE, "it does not go");
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
         let after = namespaces.get(&ground.namespace).await?;

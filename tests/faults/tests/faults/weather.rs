@@ -61,7 +61,7 @@ async fn live(
     stories: &[Story],
 ) -> Result<()> {
     let begun = Instant::now();
-    let mut life = Life::begin(stage, "weather", &Manner::default())
+    let mut life = Life::begin(stage, "weather", &Manner::impatient())
         .await?
         .patiently(Duration::from_millis(150), PATIENCE);
     let (mut calls, mut clear) = (0, 0);
@@ -121,7 +121,7 @@ fn check_patience(calls: &[Call]) -> Result<()> {
 #[test]
 fn an_outage_during_a_deletion_only_delays_it() {
     stage::test(async |stage| {
-        let mut life = Life::begin(stage, "outage", &Manner::default()).await?;
+        let mut life = Life::begin(stage, "outage", &Manner::impatient()).await?;
         for story in Story::FULL_LIFE {
             let mischief = match story {
                 Story::Destroy | Story::Scale => Mischief::Outage(Duration::from_secs(3)),

@@ -47,7 +47,6 @@ async fn a_certificate_of_ones_own_is_checked_and_presented() -> Result<()> {
             bring(&organization, certificate, key).await?;
         }
         within(30, &format!("it says: {word}"), || async {
-            look_now(&organization).await?;
             let status = organization
                 .domain(&hostname, "BroughtCertificateUnusable")
                 .await?;
@@ -58,7 +57,6 @@ async fn a_certificate_of_ones_own_is_checked_and_presented() -> Result<()> {
         .await?;
     }
     bring(&organization, &good.0, &good.1).await?;
-    look_now(&organization).await?;
     let status = organization.domain(&hostname, "Served").await?;
     let certificate = status.certificate.context("no certificate")?;
     ensure!(certificate.authority.is_none() && status.order.is_none());

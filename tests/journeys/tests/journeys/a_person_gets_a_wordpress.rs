@@ -25,6 +25,23 @@ async fn a_person_gets_a_wordpress() -> Result<()> {
     let outcome = in_the_browser(&browser, &organization, &url, &password).await;
     browser.witness("wordpress", outcome).await?;
     browser.close().await?;
+
+    // Under a name of their own nothing of the site leads away; what was written before names the
+    // address that it was written under, which is served on.
+    let own = organization.with_domain(&story, "blog").await?;
+    let page = own.page("/").await?;
+    ensure!(page.status == 200, "{page:?}");
+    let own_parts = format!("{}/wp-includes/", own.url);
+    ensure!(page.body.contains(&own_parts), "{page:?}");
+    ensure!(
+        !page.body.contains(&format!("{url}/wp-includes/")),
+        "{page:?}"
+    );
+    let sign_in = own.page("/wp-admin/").await?;
+    ensure!(
+        sign_in.header("location").starts_with(&own.url),
+        "{sign_in:?}"
+    );
     organization.end().await
 }
 

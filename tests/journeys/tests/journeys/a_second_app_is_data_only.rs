@@ -48,6 +48,11 @@ async fn a_person_gets_a_mediawiki_on_postgresql() -> Result<()> {
     the_text_is_found(&site, &mut visitor).await?;
     let who = &admin.ask("action=query&meta=userinfo").await?["query"]["userinfo"];
     ensure!(who["name"] == "Admin", "she was signed out: {who}");
+
+    // Also under a name of her own, which it leads away from to no other.
+    let own = organization.with_domain(&story, "wiki").await?;
+    let front = front_page(&own).await?;
+    ensure!(front.contains(TEXT), "{front}");
     organization.end().await
 }
 

@@ -49,8 +49,12 @@ async fn an_operator_stops_resizes_upgrades_and_deletes() -> Result<()> {
         kept.len() == 3,
         "of three Secrets these were kept: {kept:?}"
     );
-    let answer = site.page("/").await?;
-    ensure!(answer.status == 404, "after the deletion: {answer:?}");
+    journeys::within(2, "nobody is let in any more", || async {
+        let answer = site.page("/").await?;
+        ensure!(answer.status == 404, "after the deletion: {answer:?}");
+        Ok(())
+    })
+    .await?;
 
     let mut again = wish;
     again["version"] = json!("6.8");

@@ -77,13 +77,28 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
         ),
     ]);
     all_are_reached_from_the_node(&story, &admin).await?;
+    let people = Addresses::from([
+        (
+            "idm's pages, past the gateway",
+            (ip(&on_first_node(&story, "idm").await?)?, 8080),
+        ),
+        (
+            "idm's admin port",
+            (ip(&on_first_node(&story, "idm").await?)?, 8081),
+        ),
+        (
+            "the platform's database",
+            (ip(&on_first_node(&story, "postgresql").await?)?, 5432),
+        ),
+    ]);
+    all_are_reached_from_the_node(&story, &people).await?;
     let own_web = Addresses::from([("its own web pod", (ip(&web)?, 8080))]);
     all_are_reached(&story, &job, &own_web).await?;
     let own_database = Addresses::from([("its own database pod", (ip(&database)?, 3306))]);
     all_are_reached(&story, &web, &own_database).await?;
 
     // Then from where it may not.
-    let forbidden: Addresses = [webs, databases, doors, admin]
+    let forbidden: Addresses = [webs, databases, doors, admin, people]
         .into_iter()
         .flatten()
         .collect();

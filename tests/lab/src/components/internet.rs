@@ -27,25 +27,20 @@ fn edge(setting: &Setting) -> Component {
 }
 
 fn dns(setting: &Setting) -> Component {
-    let configuration = internet::dns_folder(setting.state).join("named.conf");
-    Component::new("named", setting.state.program("named"))
-        // In the foreground, with its log on standard error.
-        .argument("-g")
-        .argument("-4")
-        .argument("-c")
-        .argument(configuration.display().to_string())
+    let named = Component::new("named", setting.state.program("named"));
+    internet::dns_flags(setting.state)
+        .into_iter()
+        .fold(named, Component::argument)
 }
 
 fn authority(setting: &Setting, authority: &internet::Authority) -> Component {
     let address = network::node_address(setting.index, 1);
-    let configuration = setting.state.path(format!("{}.json", authority.name));
-    Component::new(authority.name, setting.state.program("pebble"))
-        .need(super::Need::Port(SocketAddr::from((address, 53))))
-        .argument("-strict")
-        .argument("-config")
-        .argument(configuration.display().to_string())
-        .argument("-dnsserver")
-        .argument(format!("{address}:53"))
+    let pebble = Component::new(authority.name, setting.state.program("pebble"))
+        .need(super::Need::Port(SocketAddr::from((address, 53))));
+    authority
+        .flags(setting.state, address)
+        .into_iter()
+        .fold(pebble, Component::argument)
         // It waits up to 15 s before it looks, so that clients learn to wait. Ours know.
         .variable("PEBBLE_VA_NOSLEEP", "1")
 }

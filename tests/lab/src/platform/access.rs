@@ -81,6 +81,15 @@ impl Access {
         }
     }
 
+    /// Where people sign in, as the chart has it by default.
+    pub fn sign_in(&self) -> String {
+        let port = match self.https_port {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        format!("https://id.{}{port}", self.zone)
+    }
+
     /// What a person does so that the link opens, as lines of a label and a text.
     pub fn steps(&self, kubectl: &str, host: &str, gateway: &Service) -> Vec<(String, String)> {
         let line = |label: &str, text: String| (label.to_owned(), text);

@@ -55,7 +55,7 @@ pub fn target_folder(repository: &Path) -> PathBuf {
 /// All images, our own first.
 pub fn images(repository: &Path) -> Result<Vec<ImageSource>> {
     let mut images = Vec::new();
-    for component in ["operator", "gateway"] {
+    for component in ["operator", "gateway", "idm"] {
         let folder = target_folder(repository).join("image").join(component);
         ensure!(
             folder.join("Dockerfile").is_file() && folder.join(component).is_file(),

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -12,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
-use crds::{AppDefinition, AppInstance, condition};
+use crds::{AppDefinition, AppInstance, Domain, condition};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::{Api, ResourceExt as _};
 
@@ -47,6 +46,14 @@ const FIRST: &str = include_str!("../../../../examples/wordpress.yaml");
 const ONE_MORE: &str = "examples/mediawiki.yaml";
 /// Pulling images and starting two programs; on a slow machine, behind a slow registry.
 const PLATFORM_PATIENCE: &str = "5m";
+/// The database of the platform's own services, as the chart wants it.
+const DATABASE: &str = "postgresql:17";
+/// The Secret with the code that makes the first administrator.
+const BOOTSTRAP: &str = "idm-bootstrap";
+/// The Domain by which the chart asks for the platform's certificate.
+const PLATFORM_DOMAIN: &str = "platform";
+/// An operator that has just started, and an authority on the same machine.
+const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(120);
 /// The first WordPress, whose images have to be pulled, too.
 const INSTANCE_PATIENCE: Duration = Duration::from_secs(600);
 /// Something that only somebody's deed can end, and that does not end by itself for so long.
@@ -76,8 +83,9 @@ pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
     farewell(target, &access, &instance, &steps)
 }
 
-/// The platform's certificate: the lab's, or one that somebody put there. A cluster of your own
-/// without one gets one of an authority of its own, said out loud.
+/// The platform's certificate. The lab's authorities are asked for one by the platform itself, with
+/// what is put in place here. A cluster of your own has one that somebody put there, or gets one of an
+/// authority of its own, said out loud.
 fn certificate(target: &Target, zone: &str, step: &Step) -> Result<()> {
     apply(
         target,
@@ -87,16 +95,10 @@ fn certificate(target: &Target, zone: &str, step: &Step) -> Result<()> {
         ),
     )?;
     if let Some(lab) = &target.lab {
-        let read = |path: &Path| {
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        };
         for secret in internet::secrets(lab, NAMESPACE)? {
             apply(target, &secret.to_string())?;
         }
-        let certificate = read(&lab.certificate)?;
-        let key = read(&lab.certificate_key)?;
-        let files = BTreeMap::from([("tls.crt", certificate), ("tls.key", key)]);
-        return apply_certificate(target, &files, &BTreeMap::new());
+        return Ok(());
     }
     let found = runtime()?.block_on(async {
         let api: Api<Secret> = Api::namespaced(target.client().await?, NAMESPACE);
@@ -202,13 +204,13 @@ fn kinds(target: &Target, repository: &Path) -> Result<()> {
 }
 
 fn platform(target: &Target, repository: &Path, access: &Access, digests: &Digests) -> Result<()> {
-    let digest = |component: &str| {
-        let name = format!("{component}:{}", env!("CARGO_PKG_VERSION"));
+    let digest_of = |name: &str| {
         digests
-            .get(&name)
+            .get(name)
             .cloned()
             .with_context(|| format!("image {name} was not built; run make images"))
     };
+    let digest = |component: &str| digest_of(&format!("{component}:{}", env!("CARGO_PKG_VERSION")));
     let mut values = BTreeMap::from([
         ("platform.zone", access.zone.clone()),
         ("platform.publicHttpsPort", access.https_port.to_string()),
@@ -219,6 +221,9 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
         ("operator.image.digest", digest("operator")?),
         ("gateway.image.repository", "gateway".to_owned()),
         ("gateway.image.digest", digest("gateway")?),
+        ("idm.image.repository", "idm".to_owned()),
+        ("idm.image.digest", digest("idm")?),
+        ("postgresql.digest", digest_of(DATABASE)?),
     ]);
     let mut helm = target.helm();
     helm.args(["upgrade", "--install", "tutti"])
@@ -243,10 +248,14 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
     run(helm.args(["--namespace", NAMESPACE])).map(drop)
 }
 
-/// Waits for operator and gateway. Helm's own waiting would also wait for an address of a load
+/// Waits for our own services. Helm's own waiting would also wait for an address of a load
 /// balancer, which some clusters never give.
 fn wait_for_platform(target: &Target, step: &Step) -> Result<()> {
-    for program in ["operator", "gateway"] {
+    for program in ["operator", "gateway", "idm"] {
+        if program == "gateway" && target.lab.is_some() {
+            // It is ready when it has something to show to everybody.
+            wait_for_certificate(target, step)?;
+        }
         step.detail(program);
         let mut kubectl = target.kubectl();
         kubectl.args(["rollout", "status", &format!("deployment/{program}")]);
@@ -261,6 +270,30 @@ fn wait_for_platform(target: &Target, step: &Step) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Waits for the platform's certificate, and shows what it waits for.
+fn wait_for_certificate(target: &Target, step: &Step) -> Result<()> {
+    runtime()?.block_on(async {
+        let api: Api<Domain> = Api::namespaced(target.client().await?, NAMESPACE);
+        let begun = Instant::now();
+        loop {
+            let status = api.get(PLATFORM_DOMAIN).await?.status.unwrap_or_default();
+            if status.certificate.is_some() {
+                return Ok(());
+            }
+            let ready = condition::find(&status.conditions, condition::READY);
+            let message = ready.map_or("not seen by the operator yet", |r| r.message.as_str());
+            step.detail(message);
+            if begun.elapsed() > CERTIFICATE_PATIENCE {
+                bail!(
+                    "the platform has no certificate: {message}; see kubectl describe \
+                     dom/{PLATFORM_DOMAIN} -n {NAMESPACE}, and make logs"
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    })
 }
 
 /// Definitions, with every image pinned to what was built.
@@ -376,7 +409,7 @@ fn farewell(target: &Target, access: &Access, instance: &AppInstance, steps: &St
         let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
         let gateway = services.get("gateway").await?;
         let secrets: Api<Secret> = Api::namespaced(client, NAMESPACE);
-        let certificate = secrets.get(CERTIFICATE).await?;
+        let certificate = secrets.get_opt(CERTIFICATE).await?;
         anyhow::Ok((definition, secret, gateway, certificate))
     })?;
     let kubectl = match target.context() {
@@ -397,10 +430,17 @@ fn farewell(target: &Target, access: &Access, instance: &AppInstance, steps: &St
             secret.name_any()
         );
     }
+    tell!(
+        "  people        {} (the first administrator: /bootstrap, with the code)",
+        access.sign_in()
+    );
+    tell!(
+        "  code          {kubectl} get secret {BOOTSTRAP} -n {NAMESPACE} -o jsonpath='{{.data.code}}' | base64 -d; echo"
+    );
     if let Some(lab) = &target.lab {
         tell!(
             "  certificate   {} (import it, and browsers trust the link)",
-            lab.certificate_authority.display()
+            lab.trust.display()
         );
         if (lab.http_port, lab.https_port) != (80, 443) {
             tell!(
@@ -412,7 +452,7 @@ fn farewell(target: &Target, access: &Access, instance: &AppInstance, steps: &St
         tell!();
         tell!("  kubectl and helm of the lab:   eval \"$(make -s env)\"");
     } else {
-        if is_made_here(&certificate) {
+        if certificate.as_ref().is_some_and(is_made_here) {
             tell!("  certificate   {}", authority_of(target));
         }
         let host = url.trim_start_matches("https://");
@@ -482,7 +522,7 @@ mod tests {
     #[test]
     fn the_readme_shows_what_is_printed() {
         let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        let readme = fs::read_to_string(root.join("README.md")).unwrap();
+        let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
         let line = format!("  one more:                      kubectl apply -f {ONE_MORE}\n");
         assert!(readme.contains(&line));
         assert!(root.join(ONE_MORE).is_file());

@@ -30,11 +30,9 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
     let mut problems: Vec<String> = schema_problems(folder)?;
     let definition = match catalogue::read(folder) {
         Ok(definition) => definition,
-        // A misspelt field has been named above; this says which one is missing for it.
-        Err(error) => {
-            problems.push(format!("{error:#}"));
-            return Ok(problems);
-        }
+        // What the schema forbids has been named with its path.
+        Err(_) if !problems.is_empty() => return Ok(problems),
+        Err(error) => return Ok(vec![format!("{error:#}")]),
     };
     problems.extend(catalogue::misnamed(folder, &definition));
     problems.extend(
@@ -86,6 +84,11 @@ fn schema_problems(folder: &Path) -> Result<Vec<String>> {
         .clone();
     let mut problems = Vec::new();
     unknown_fields(&written["spec"], &schema, "spec", &mut problems);
+    let validator = jsonschema::validator_for(&schema).context("the kind's schema")?;
+    for error in validator.iter_errors(&written["spec"]) {
+        let place = error.instance_path().to_string().replace('/', ".");
+        problems.push(format!("spec{place}: {error}"));
+    }
     Ok(problems)
 }
 
@@ -152,6 +155,30 @@ mod tests {
         let problems = problems(&app).unwrap();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].contains("image wordpress:6.8 is not among"));
+    }
+
+    #[test]
+    fn a_value_that_the_api_server_would_refuse_is_named_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("wordpress");
+        std::fs::create_dir(&app).unwrap();
+        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        for (right, wrong, told) in [
+            (
+                "path: /healthz",
+                "path: healthz",
+                "spec.health.path: \"healthz\"",
+            ),
+            ("number: 8080", "number: 80800", "spec.port.number: 80800"),
+        ] {
+            assert!(text.contains(right), "{right}");
+            std::fs::write(app.join("app.yaml"), text.replace(right, wrong)).unwrap();
+            let problems = problems(&app).unwrap();
+            assert!(
+                problems.len() == 1 && problems[0].starts_with(told),
+                "{problems:?}"
+            );
+        }
     }
 
     #[test]

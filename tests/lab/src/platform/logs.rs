@@ -1,4 +1,4 @@
-//! `lab logs`: the logs of operator, gateway or an instance, by whatever name a person has.
+//! `lab logs`: the logs of a service of the platform or of an instance, by whatever name a person has.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -9,12 +9,12 @@ use super::{
     target::{Kubectl, run},
 };
 
-/// Follows the logs of `operator`, `gateway`, or an instance (`name` or `namespace/name`).
+/// Follows the logs of `operator`, `gateway`, `idm`, `postgresql`, or an instance (`name` or `namespace/name`).
 /// Ends only with kubectl.
 pub fn follow(context: Option<&str>, whose: &str) -> Result<()> {
     let cluster = Kubectl::of(context)?;
     let (namespace, selector) = match whose {
-        "operator" | "gateway" => (
+        "operator" | "gateway" | "idm" | "postgresql" => (
             NAMESPACE.to_owned(),
             format!("app.kubernetes.io/name={whose}"),
         ),

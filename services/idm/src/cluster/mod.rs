@@ -1,0 +1,124 @@
+//! What there is in the cluster, as people see it: organizations, however they were made, and the apps that
+//! home leads to. What is seen is pure and stands here; how it is watched in `watch`, its rows in `store`.
+//!
+//! Every replica mirrors; what one has written the others find done.
+
+pub mod store;
+pub mod watch;
+
+use std::collections::BTreeMap;
+
+/// An organization's name, and an instance's name in it.
+pub type Key = (String, String);
+
+/// An app as home leads to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub title: String,
+    pub url: String,
+}
+
+/// An instance, as its object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The name of its app's definition.
+    pub app: String,
+    /// Its address, once it has one.
+    pub url: Option<String>,
+}
+
+/// What is in the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Titles by name.
+    pub organizations: BTreeMap<String, String>,
+    /// Titles of apps by the name of their definition.
+    pub apps: BTreeMap<String, String>,
+    pub instances: BTreeMap<Key, Instance>,
+}
+
+impl Seen {
+    /// What home leads to: instances of organizations that have an address. Of several of the same app each
+    /// carries its own name, too.
+    #[must_use]
+    pub fn shown(&self) -> BTreeMap<Key, Shown> {
+        let mut count: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        for ((organization, _), instance) in &self.instances {
+            *count.entry((organization, &instance.app)).or_default() += 1;
+        }
+        let mut shown = BTreeMap::new();
+        for (key, instance) in &self.instances {
+            let (organization, name) = key;
+            let Some(url) = instance.url.clone() else {
+                continue;
+            };
+            if !self.organizations.contains_key(organization) {
+                continue;
+            }
+            let app = self.apps.get(&instance.app).unwrap_or(&instance.app);
+            let is_alone = count.get(&(organization.as_str(), instance.app.as_str())) == Some(&1);
+            let title = if is_alone {
+                app.clone()
+            } else {
+                format!("{app} ({name})")
+            };
+            shown.insert(key.clone(), Shown { title, url });
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(organization: &str, name: &str) -> Key {
+        (organization.to_owned(), name.to_owned())
+    }
+
+    fn instance(app: &str, url: Option<&str>) -> Instance {
+        Instance {
+            app: app.to_owned(),
+            url: url.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn home_leads_to_what_has_an_address_and_tells_apart_what_is_called_the_same() {
+        let seen = Seen {
+            organizations: BTreeMap::from([("acme".to_owned(), "Acme".to_owned())]),
+            apps: BTreeMap::from([("wordpress".to_owned(), "WordPress".to_owned())]),
+            instances: BTreeMap::from([
+                (
+                    key("acme", "blog"),
+                    instance("wordpress", Some("https://a")),
+                ),
+                (
+                    key("acme", "news"),
+                    instance("wordpress", Some("https://b")),
+                ),
+                (
+                    key("acme", "wiki"),
+                    instance("mediawiki", Some("https://c")),
+                ),
+                (key("acme", "late"), instance("late", None)),
+                (
+                    key("nobody", "blog"),
+                    instance("wordpress", Some("https://d")),
+                ),
+            ]),
+        };
+        let titles: Vec<_> = seen
+            .shown()
+            .into_iter()
+            .map(|((_, name), shown)| (name, shown.title))
+            .collect();
+        let expected = [
+            ("blog", "WordPress (blog)"),
+            ("news", "WordPress (news)"),
+            ("wiki", "mediawiki"),
+        ];
+        let expected = expected.map(|(name, title)| (name.to_owned(), title.to_owned()));
+        assert_eq!(titles, expected);
+    }
+}

@@ -1,0 +1,255 @@
+//! Every address that is answered, in one list, with who may ask. Strangers are refused here, before the
+//! handler; what somebody who is signed in may do, each handler decides.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::Method,
+    middleware,
+    routing::{MethodRouter, get, post},
+};
+
+use crate::{
+    account,
+    app::Shared,
+    audit, bootstrap, home, invitations, organizations, second_factor, sessions, sign_in,
+    web::{answer, form, style},
+};
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Public,
+    SignedIn,
+}
+
+/// One address and method.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
+    handler: MethodRouter<Shared>,
+}
+
+/// The list.
+#[must_use]
+pub fn all() -> Vec<Route> {
+    use Access::{Public, SignedIn};
+    let list: Vec<(Method, &'static str, Access, MethodRouter<Shared>)> = vec![
+        (Method::GET, "/", SignedIn, get(home::http::show)),
+        (Method::GET, "/style.css", Public, get(style::sheet)),
+        (Method::GET, "/logo", Public, get(style::logo)),
+        (
+            Method::GET,
+            "/v1/bootstrap",
+            Public,
+            get(bootstrap::http::ask),
+        ),
+        (
+            Method::GET,
+            "/bootstrap",
+            Public,
+            get(bootstrap::http::show),
+        ),
+        (
+            Method::POST,
+            "/bootstrap",
+            Public,
+            post(bootstrap::http::submit_code),
+        ),
+        (
+            Method::GET,
+            "/bootstrap/person",
+            Public,
+            get(bootstrap::http::show_person),
+        ),
+        (
+            Method::POST,
+            "/bootstrap/person",
+            Public,
+            post(bootstrap::http::submit_person),
+        ),
+        (Method::GET, "/sign-in", Public, get(sign_in::http::show)),
+        (
+            Method::POST,
+            "/sign-in",
+            Public,
+            post(sign_in::http::submit),
+        ),
+        (
+            Method::GET,
+            "/sign-in/second-step",
+            Public,
+            get(sign_in::http::show_second_step),
+        ),
+        (
+            Method::POST,
+            "/sign-in/second-step",
+            Public,
+            post(sign_in::http::submit_second_step),
+        ),
+        (
+            Method::POST,
+            "/sign-out",
+            SignedIn,
+            post(sessions::http::sign_out),
+        ),
+        (Method::GET, "/account", SignedIn, get(account::http::show)),
+        (
+            Method::POST,
+            "/account/name",
+            SignedIn,
+            post(account::http::set_name),
+        ),
+        (
+            Method::POST,
+            "/account/password",
+            SignedIn,
+            post(account::http::set_password),
+        ),
+        (
+            Method::POST,
+            "/account/totp",
+            SignedIn,
+            post(second_factor::http::begin),
+        ),
+        (
+            Method::GET,
+            "/account/totp",
+            SignedIn,
+            get(second_factor::http::show),
+        ),
+        (
+            Method::POST,
+            "/account/totp/confirm",
+            SignedIn,
+            post(second_factor::http::confirm),
+        ),
+        (
+            Method::POST,
+            "/account/totp/remove",
+            SignedIn,
+            post(second_factor::http::remove),
+        ),
+        (
+            Method::POST,
+            "/account/recovery-codes",
+            SignedIn,
+            post(second_factor::http::renew_codes),
+        ),
+        (
+            Method::POST,
+            "/account/sessions/end-others",
+            SignedIn,
+            post(sessions::http::end_others),
+        ),
+        (
+            Method::POST,
+            "/account/sessions/{uid}/end",
+            SignedIn,
+            post(sessions::http::end),
+        ),
+        (
+            Method::GET,
+            "/organizations",
+            SignedIn,
+            get(organizations::http::list),
+        ),
+        (
+            Method::POST,
+            "/organizations",
+            SignedIn,
+            post(organizations::http::make),
+        ),
+        (
+            Method::GET,
+            "/organizations/{name}/people",
+            SignedIn,
+            get(organizations::http::people),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/people/{uid}/role",
+            SignedIn,
+            post(organizations::http::set_role),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/people/{uid}/remove",
+            SignedIn,
+            post(organizations::http::remove),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/leave",
+            SignedIn,
+            post(organizations::http::leave),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/invitations",
+            SignedIn,
+            post(invitations::http::invite),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/invitations/{uid}/revoke",
+            SignedIn,
+            post(invitations::http::revoke),
+        ),
+        (
+            Method::GET,
+            "/organizations/{name}/audit",
+            SignedIn,
+            get(audit::http::of_organization),
+        ),
+        (Method::GET, "/audit", SignedIn, get(audit::http::all)),
+        // Whoever has the link may see what it is.
+        (
+            Method::GET,
+            "/invitations/{token}",
+            Public,
+            get(invitations::http::show),
+        ),
+        (
+            Method::POST,
+            "/invitations/{token}",
+            SignedIn,
+            post(invitations::http::join),
+        ),
+        (
+            Method::POST,
+            "/invitations/{token}/person",
+            Public,
+            post(invitations::http::register),
+        ),
+    ];
+    list.into_iter()
+        .map(|(method, path, access, handler)| Route {
+            method,
+            path,
+            access,
+            handler,
+        })
+        .collect()
+}
+
+/// The list as a service.
+pub fn router(app: Shared) -> Router {
+    let mut router = Router::new();
+    for route in all() {
+        let handler = match route.access {
+            Access::Public => route.handler,
+            Access::SignedIn => route
+                .handler
+                .layer(middleware::from_fn(answer::signed_in_only)),
+        };
+        router = router.route(route.path, handler);
+    }
+    router
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .layer(DefaultBodyLimit::max(form::LARGEST))
+        .layer(middleware::from_fn_with_state(app.clone(), answer::carry))
+        .with_state(app)
+}
