@@ -382,21 +382,24 @@ pub(crate) fn secret_names(instance: &str, spec: &AppDefinitionSpec) -> Vec<Stri
         .collect()
 }
 
-/// The default host, once given, stays: from status, else as found on children that were kept.
-/// Whoever may write a Secret could write any host there, and take a name of the platform: what
-/// was not made by [`names::default_host`] counts nothing.
+/// The default host, once given, stays: the one of its Route, which cannot be changed; else from
+/// status, else as found on children that were kept. Where two operators gave one each at the same
+/// time, the Route tells which came first.
+/// Whoever may write a Route or a Secret could write any host there, and take a name of the
+/// platform: what was not made by [`names::default_host`] counts nothing.
 fn default_host(instance: &AppInstance, context: &Context<'_>) -> String {
     let name = instance.name_any();
     let given = instance
         .status
         .as_ref()
         .and_then(|status| status.host.clone());
-    let kept = || {
-        let kept = context.observed.host.clone();
-        kept.filter(|host| names::is_default_host(host, &name))
+    let ours = |host: &Option<String>| {
+        let host = host.clone();
+        host.filter(|host| names::is_default_host(host, &name))
     };
-    given
-        .or_else(kept)
+    ours(&context.observed.served_host)
+        .or(given)
+        .or_else(|| ours(&context.observed.host))
         .unwrap_or_else(|| names::default_host(&name, context.host_token, &context.platform.zone))
 }
 

@@ -71,8 +71,10 @@ pub struct OrganizationFacts {
 pub struct Observed {
     /// Names of the generated Secrets that exist.
     pub secrets: BTreeSet<String>,
-    /// A default host found on children, when status does not tell.
+    /// The default host that kept Secrets and volumes remember.
     pub host: Option<String>,
+    /// The hostname of the instance's own Route: the address under which it is served.
+    pub served_host: Option<String>,
     /// The app that kept children were made for.
     pub app: Option<String>,
     /// Version of the data found on retained volumes, when status does not tell.
@@ -152,6 +154,8 @@ pub struct JobSeen {
     pub succeeded: bool,
     /// It has failed for good, and why.
     pub failed: Option<String>,
+    /// A pod was made for it, whatever became of it.
+    pub has_pods: bool,
     /// Why its pod cannot be created, in Kubernetes' words.
     pub podless: Option<String>,
     /// When it was created.

@@ -7,7 +7,7 @@ use crds::{
     organization::PodSecurity,
 };
 use plan::{
-    Rejection,
+    Observed, Rejection,
     context::VolumeSeen,
     quota::{self, Promise, Room},
 };
@@ -401,7 +401,11 @@ fn a_default_host_is_never_changed_once_it_was_given() {
 }
 
 #[test]
-fn a_host_that_somebody_wrote_on_kept_data_counts_nothing() {
+fn a_host_that_somebody_wrote_on_a_route_or_on_kept_data_counts_nothing() {
+    let seen: [fn(&mut Observed, String); 2] = [
+        |seen, host| seen.host = Some(host),
+        |seen, host| seen.served_host = Some(host),
+    ];
     for written in [
         "login.apps.example",
         "shop.apps.example",
@@ -410,9 +414,19 @@ fn a_host_that_somebody_wrote_on_kept_data_counts_nothing() {
         "shop-abcdefghj1.apps.example",
         "shop-abcdefghjk",
     ] {
-        let kept = wordpress().see(|seen| seen.host = Some(written.to_owned()));
-        assert_eq!(granted(&kept, &shop()).host, "shop-x7k2m9p4qa.apps.example");
+        for seen in seen {
+            let kept = wordpress().see(|observed| seen(observed, written.to_owned()));
+            assert_eq!(granted(&kept, &shop()).host, "shop-x7k2m9p4qa.apps.example");
+        }
     }
+}
+
+#[test]
+fn of_two_hosts_that_two_operators_gave_at_once_the_one_that_is_served_stays() {
+    let served = "shop-abcdefghjk.apps.example";
+    let seen = wordpress().see(|seen| seen.served_host = Some(served.to_owned()));
+    let told = shop().host("shop-mnpqrstuvw.apps.example");
+    assert_eq!(granted(&seen, &told).host, served);
 }
 
 #[test]

@@ -358,11 +358,11 @@ fn image(pod: Option<&k8s_openapi::api::core::v1::PodSpec>) -> String {
 
 impl Digest for Job {
     fn seen(&self) -> Seen {
-        let conditions = self
-            .status
-            .as_ref()
+        let status = self.status.as_ref();
+        let conditions = status
             .and_then(|s| s.conditions.as_deref())
             .unwrap_or_default();
+        let pods = status.map(|s| [s.active, s.terminating, s.failed, s.succeeded]);
         let holds = |type_: &str| {
             conditions
                 .iter()
@@ -379,6 +379,11 @@ impl Digest for Job {
                         .or_else(|| condition.reason.clone())
                         .unwrap_or_default()
                 }),
+            has_pods: pods
+                .unwrap_or_default()
+                .iter()
+                .flatten()
+                .any(|count| *count > 0),
             // A Job says this only in events; see `trouble.rs`.
             podless: None,
             created: self.creation_timestamp().map(|time| time.0),

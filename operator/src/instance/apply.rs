@@ -18,7 +18,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
     core::ObjectMeta,
 };
-use plan::{DesiredState, digest, health::Refusal};
+use plan::{DesiredState, context::JobSeen, digest, health::Refusal};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Instances;
@@ -363,16 +363,16 @@ impl Writer<'_> {
             (Err(Trouble::Refused(refusal)), Some(child))
                 if refusal.reason == CANNOT_BE_CHANGED && !child.is_deleting =>
             {
-                let (operator, key) = (self.operator, self.key);
-                let deleted =
-                    delete_child_by(operator, key, kind, &name, child, PropagationPolicy::Orphan);
-                deleted.await.map_err(Trouble::Failed)
+                let params = exactly(child, PropagationPolicy::Orphan);
+                let deleted = delete_by(self.operator, self.key, kind, &name, &params).await;
+                deleted.map_err(Trouble::Failed)
             }
             (applied, _) => applied,
         }
     }
 
-    /// Jobs cannot be changed. One that failed and would be different now is made anew.
+    /// Jobs cannot be changed. One that would be different now is made anew when it failed, or has
+    /// not begun: it waits for room that a smaller size may not need.
     async fn apply_job(&self, job: &Job) -> Result<(), Trouble> {
         let name = job.name_any();
         match self.known(Kind::Job, &name) {
@@ -386,14 +386,43 @@ impl Writer<'_> {
                 if child.owner.as_deref() != Some(self.uid.as_str()) && !child.is_deleting {
                     return self.delete(Kind::Job, &name, child).await;
                 }
-                let has_failed = matches!(&child.seen, Seen::Job(seen) if seen.failed.is_some());
                 let differs = child.plan.as_deref() != Some(digest::of(job).as_str());
-                if has_failed && differs && !child.is_deleting {
+                let (Seen::Job(seen), true, false) = (&child.seen, differs, child.is_deleting)
+                else {
+                    return Ok(());
+                };
+                if seen.failed.is_some() {
                     return self.delete(Kind::Job, &name, child).await;
+                }
+                if !seen.succeeded && !self.has_begun(&name, seen) {
+                    // As it was seen: one that has begun meanwhile goes on.
+                    let mut params = exactly(child, PropagationPolicy::Background);
+                    if let Some(preconditions) = &mut params.preconditions {
+                        preconditions.resource_version = Some(child.resource_version.to_string());
+                    }
+                    let (operator, key) = (self.operator, self.key);
+                    let deleted = delete_by(operator, key, Kind::Job, &name, &params).await;
+                    return deleted.map_err(Trouble::Failed);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Whether a pod of this job may have run.
+    fn has_begun(&self, job: &str, seen: &JobSeen) -> bool {
+        let mut pods = self
+            .children
+            .values()
+            .filter_map(|child| match &child.seen {
+                Seen::Pod(pod) if pod.is_of_job(job) => Some(pod),
+                _ => None,
+            })
+            .peekable();
+        if pods.peek().is_none() {
+            return seen.has_pods;
+        }
+        pods.any(|pod| pod.unschedulable.is_none())
     }
 
     /// Deletes children that are planned no more.
@@ -443,46 +472,42 @@ pub async fn delete_child(
     name: &str,
     child: &Child,
 ) -> Result<(), Failure> {
-    delete_child_by(
-        operator,
-        key,
-        kind,
-        name,
-        child,
-        PropagationPolicy::Background,
-    )
-    .await
+    let params = exactly(child, PropagationPolicy::Background);
+    delete_by(operator, key, kind, name, &params).await
 }
 
-/// The same; what belongs to it goes with it, or stays.
-async fn delete_child_by(
-    operator: &Instances,
-    key: &InstanceKey,
-    kind: Kind,
-    name: &str,
-    child: &Child,
-    policy: PropagationPolicy,
-) -> Result<(), Failure> {
-    let params = DeleteParams {
+/// Deletes this child and no other of its name; what belongs to it goes with it, or stays.
+fn exactly(child: &Child, policy: PropagationPolicy) -> DeleteParams {
+    DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(child.uid.clone()),
             resource_version: None,
         }),
         propagation_policy: Some(policy),
         ..DeleteParams::default()
-    };
+    }
+}
+
+async fn delete_by(
+    operator: &Instances,
+    key: &InstanceKey,
+    kind: Kind,
+    name: &str,
+    params: &DeleteParams,
+) -> Result<(), Failure> {
     let api = Api::<kube::core::DynamicObject>::namespaced_with(
         operator.client.clone(),
         &key.namespace,
         &kind.api_resource(),
     );
-    match api.delete(name, &params).await {
+    match api.delete(name, params).await {
         Ok(_) => {
             operator.metrics.wrote();
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        // Also when another object has its name now (409): by the next try the cache knows it.
+        // Also when another object has its name now, or it changed (409): by the next try the cache
+        // knows it.
         Err(source) => Err(Failure::Delete {
             kind: format!("{kind:?}"),
             name: name.to_owned(),

@@ -94,7 +94,7 @@ fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed 
                 },
             ) => {
                 if *name == key.name {
-                    observed.host = Some(hostname.clone());
+                    observed.served_host = Some(hostname.clone());
                 }
                 observed.routes.insert(hostname.clone(), conditions.clone());
             }

@@ -99,8 +99,10 @@ fn status(
     // An address is given with its Route, or with the app that was told it. Before, another operator
     // may give another one: what stands in the status counts, so that it must not be one that nobody
     // serves.
-    let addressed =
-        desired.filter(|d| observed.routes.contains_key(&d.host) || observed.workload.is_some());
+    let addressed = desired.filter(|d| match &observed.served_host {
+        Some(served) => *served == d.host,
+        None => observed.workload.is_some(),
+    });
     AppInstanceStatus {
         observed_generation: instance.metadata.generation,
         conditions: report.conditions.clone(),

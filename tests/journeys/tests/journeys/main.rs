@@ -2,7 +2,6 @@
 
 mod a_certificate_of_ones_own;
 mod a_customer_brings_a_domain;
-mod a_database_finds_no_room;
 mod a_name_moves_to_another_organization;
 mod a_person_gets_a_wordpress;
 mod a_renewal_goes_unnoticed;
@@ -17,6 +16,7 @@ mod an_apex_is_proven_by_txt;
 mod an_app_is_added_while_everything_runs;
 mod an_operator_stops_resizes_deletes;
 mod bad_wishes_are_explained;
+mod no_node_has_room;
 mod nobody_takes_an_address;
 mod two_organizations_cannot_reach_each_other;
 mod what_rarely_happens;
