@@ -502,6 +502,15 @@ pub struct HttpLimits {
     #[serde(default = "default_body_limit")]
     #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
     pub body_limit: String,
+    /// The largest head of a request, as far as the gateway's own limit allows it.
+    #[serde(default = "default_header_limit")]
+    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|Ki)$"))]
+    pub header_limit: String,
+    /// How long a client may take to send the head of a request, in seconds, as far as the gateway's
+    /// own limit allows it.
+    #[serde(default = "default_header_seconds")]
+    #[schemars(range(min = 1, max = 60))]
+    pub header_seconds: u32,
     /// How long the app may take to begin its answer, in seconds.
     #[serde(default = "default_response_seconds")]
     #[schemars(range(min = 1, max = 3600))]
@@ -516,6 +525,8 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             body_limit: default_body_limit(),
+            header_limit: default_header_limit(),
+            header_seconds: default_header_seconds(),
             response_seconds: default_response_seconds(),
             idle_seconds: default_idle_seconds(),
         }
@@ -524,6 +535,14 @@ impl Default for HttpLimits {
 
 fn default_body_limit() -> String {
     "100Mi".to_owned()
+}
+
+fn default_header_limit() -> String {
+    "32Ki".to_owned()
+}
+
+fn default_header_seconds() -> u32 {
+    10
 }
 
 fn default_response_seconds() -> u32 {

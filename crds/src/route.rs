@@ -107,6 +107,11 @@ pub struct RouteSpec {
     #[serde(default = "default_body_limit")]
     #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
     pub body_limit: String,
+
+    /// The largest head of a request, as far as the gateway's own limit allows it.
+    #[serde(default = "default_header_limit")]
+    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|Ki)$"))]
+    pub header_limit: String,
 }
 
 fn root_path() -> String {
@@ -115,6 +120,10 @@ fn root_path() -> String {
 
 fn default_body_limit() -> String {
     "100Mi".to_owned()
+}
+
+fn default_header_limit() -> String {
+    "32Ki".to_owned()
 }
 
 /// A Service in the Route's own namespace.
@@ -152,6 +161,11 @@ pub enum Access {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
+    /// To send the head of a request, as far as the gateway's own limit allows it. It is known whose
+    /// it is by the name in the TLS handshake; without one, and for plain HTTP, the gateway's holds.
+    #[serde(default = "default_header_seconds")]
+    #[schemars(range(min = 1, max = 60))]
+    pub header_seconds: u32,
     /// Until the backend begins its answer.
     #[serde(default = "default_response_seconds")]
     #[schemars(range(min = 1, max = 3600))]
@@ -165,10 +179,15 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            header_seconds: default_header_seconds(),
             response_seconds: default_response_seconds(),
             idle_seconds: default_idle_seconds(),
         }
     }
+}
+
+fn default_header_seconds() -> u32 {
+    10
 }
 
 fn default_response_seconds() -> u32 {

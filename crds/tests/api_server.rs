@@ -330,7 +330,10 @@ async fn a_definition_that_says_little_gets_the_defaults() {
     assert_eq!(spec["network"], json!({ "egress": "Internet" }));
     assert_eq!(
         spec["http"],
-        json!({ "bodyLimit": "100Mi", "responseSeconds": 120, "idleSeconds": 300 })
+        json!({
+            "bodyLimit": "100Mi", "headerLimit": "32Ki", "headerSeconds": 10,
+            "responseSeconds": 120, "idleSeconds": 300,
+        })
     );
     assert_eq!(
         spec["health"],
@@ -766,8 +769,8 @@ async fn a_route_that_says_little_gets_the_defaults() {
         made["spec"],
         json!({
             "hostname": "www.acme.example", "pathPrefix": "/", "access": "public",
-            "plainHttp": false, "bodyLimit": "100Mi",
-            "timeouts": { "responseSeconds": 120, "idleSeconds": 300 },
+            "plainHttp": false, "bodyLimit": "100Mi", "headerLimit": "32Ki",
+            "timeouts": { "headerSeconds": 10, "responseSeconds": 120, "idleSeconds": 300 },
             "backend": { "service": "shop", "port": 80, "protocol": "http" },
         })
     );

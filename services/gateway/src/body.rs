@@ -12,18 +12,48 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::{
     access_log::{Exchange, Upload},
+    connection::Connection,
     forward::Lease,
 };
 
+/// A body that nobody wants is read on for at most this long, and while its client goes on sending.
+const READ_ON: Duration = Duration::from_secs(10);
+const READ_ON_SILENCE: Duration = Duration::from_secs(1);
+
+/// Reads a refused body on for a moment, and forgets it: a connection that is closed while its client
+/// sends is reset, and the client never sees the answer (RFC 9112 section 9.6).
+pub fn read_on(mut body: Incoming, connection: &Arc<Connection>) {
+    if body.is_end_stream() {
+        return;
+    }
+    connection.spawn(async move {
+        let reading = async {
+            loop {
+                let next = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+                let Ok(Some(Ok(_))) = timeout(READ_ON_SILENCE, next).await else {
+                    break;
+                };
+            }
+        };
+        let _ = timeout(READ_ON, reading).await;
+    });
+}
+
 /// A request body on its way to the backend.
 pub struct RequestBody {
-    body: Option<(Incoming, Arc<Upload>)>,
+    body: Option<Passing>,
     /// Bytes that may still come.
     left: u64,
+}
+
+struct Passing {
+    body: Incoming,
+    upload: Arc<Upload>,
+    connection: Arc<Connection>,
 }
 
 impl RequestBody {
@@ -37,9 +67,18 @@ impl RequestBody {
     }
 
     #[must_use]
-    pub fn new(body: Incoming, upload: Arc<Upload>, limit: u64) -> Self {
+    pub fn new(
+        body: Incoming,
+        upload: Arc<Upload>,
+        connection: Arc<Connection>,
+        limit: u64,
+    ) -> Self {
         Self {
-            body: Some((body, upload)),
+            body: Some(Passing {
+                body,
+                upload,
+                connection,
+            }),
             left: limit,
         }
     }
@@ -47,6 +86,21 @@ impl RequestBody {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.body.is_none()
+    }
+
+    fn let_go(&mut self) {
+        if let Some(passing) = self.body.take()
+            && !passing.upload.has_ended.load(Relaxed)
+            && !passing.upload.is_broken.load(Relaxed)
+        {
+            read_on(passing.body, &passing.connection);
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -59,7 +113,7 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let Some((body, upload)) = &mut this.body else {
+        let Some(Passing { body, upload, .. }) = &mut this.body else {
             return Poll::Ready(None);
         };
         let Poll::Ready(polled) = Pin::new(&mut *body).poll_frame(context) else {
@@ -82,7 +136,7 @@ impl Body for RequestBody {
         upload.progress(length);
         let Some(left) = this.left.checked_sub(length as u64) else {
             upload.is_over_limit.store(true, Relaxed);
-            this.body = None;
+            this.let_go();
             return Poll::Ready(Some(Err(io::Error::other("the body is over its limit"))));
         };
         this.left = left;
@@ -96,13 +150,14 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.body
             .as_ref()
-            .is_none_or(|(body, _)| body.is_end_stream())
+            .is_none_or(|passing| passing.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
+        self.body.as_ref().map_or_else(
+            || SizeHint::with_exact(0),
+            |passing| passing.body.size_hint(),
+        )
     }
 }
 

@@ -100,6 +100,12 @@ impl Connection {
         self.tls.is_some()
     }
 
+    /// The name that the client asked for in the TLS handshake.
+    #[must_use]
+    pub fn tls_name(&self) -> Option<&str> {
+        self.tls.as_ref().and_then(|tls| tls.name.as_deref())
+    }
+
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         self.tls.as_ref().map(|tls| tls.version)

@@ -48,6 +48,7 @@ pub enum Refusal {
     DomainNotProven,
     /// A customer's hostname that is not proven any more.
     DomainProofLost,
+    HeadersTooLarge,
     BodyTooLarge,
     /// The client stopped sending its body.
     BodyTimeout,
@@ -156,6 +157,7 @@ impl Refusal {
             Self::UnknownHost => ("UnknownHost", Client, 404, false, "Nothing is here", "There is nothing under this name. Check the address for a typing mistake. If the name is yours and shall lead to your app, add it to the app's domains."),
             Self::DomainNotProven => ("DomainNotProven", Client, 404, false, "This domain is not connected yet", "Its owner has not shown yet that it is theirs: the DNS record is missing. What to set stands on the owner's Domain object."),
             Self::DomainProofLost => ("DomainProofLost", Client, 404, false, "This domain is not connected any more", "The DNS record that shows whose it is has been gone for more than a week. What to set stands on the owner's Domain object."),
+            Self::HeadersTooLarge => ("HeadersTooLarge", Client, 431, false, "Too large", "The head of your request is larger than this site takes. Deleting the site's cookies may help."),
             Self::BodyTooLarge => ("BodyTooLarge", Client, 413, false, "Too large", "What you sent is larger than this site takes."),
             Self::BodyTimeout => ("BodyTimeout", Client, 408, true, "Too slow", "Your upload stopped before its end."),
             Self::BodyBroken => ("BodyBroken", Client, 400, false, "Bad request", "Your upload broke before its end."),

@@ -70,6 +70,13 @@ impl Default for Limits {
     }
 }
 
+/// For the heads of requests on one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    pub bytes: usize,
+    pub timeout: Duration,
+}
+
 /// What all connections share.
 pub struct Gateway {
     pub settings: Settings,
@@ -187,6 +194,26 @@ impl Gateway {
             .backends
             .values()
             .for_each(|backend| backend.close_idle());
+    }
+
+    /// What a client may take that connects for this host: the route's own limits where they are
+    /// narrower than ours.
+    #[must_use]
+    pub fn head_limits(&self, host: Option<&str>) -> HeadLimits {
+        let ours = &self.settings.limits;
+        let table = self.routes.load();
+        let target = host
+            .and_then(|host| table.lookup(host, "/"))
+            .map(|route| &route.target);
+        HeadLimits {
+            bytes: target.map_or(ours.header_bytes, |target| {
+                let theirs = usize::try_from(target.header_limit).unwrap_or(usize::MAX);
+                theirs.min(ours.header_bytes)
+            }),
+            timeout: target.map_or(ours.header_timeout, |target| {
+                target.header_timeout.min(ours.header_timeout)
+            }),
+        }
     }
 
     #[must_use]

@@ -247,7 +247,7 @@ async fn speak_http1<T>(door: &Door, connection: Connection, stream: T)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = &door.gateway.settings.limits;
+    let limits = door.gateway.head_limits(connection.tls_name());
     let stream = Remembering::new(stream, connection.raw_head.clone());
     let (gateway, connection) = (Arc::clone(&door.gateway), Arc::new(connection));
     let service = service_fn(move |request| {
@@ -260,10 +260,10 @@ where
     });
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_header_size(limits.header_bytes)
+        .header_read_timeout(limits.timeout)
+        .max_header_size(limits.bytes)
         // Also bounds what a client that reads slowly can make us hold.
-        .max_buf_size(limits.header_bytes.max(64 * 1024))
+        .max_buf_size(limits.bytes.max(64 * 1024))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     until_closing(conversation, &door.closing.child_token(), |http1| {
@@ -277,6 +277,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &door.gateway.settings.limits;
+    let head = door.gateway.head_limits(connection.tls_name());
     let (gateway, connection) = (Arc::clone(&door.gateway), Arc::new(connection));
     let watched = Arc::clone(&connection);
     let service = service_fn(move |request| {
@@ -290,7 +291,7 @@ where
     let conversation = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(head.bytes).unwrap_or(u32::MAX))
         // Rapid reset (CVE-2023-44487): few resets before the connection is dropped.
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)

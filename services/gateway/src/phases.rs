@@ -29,7 +29,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
     access_log::{Exchange, Upload},
-    body::{Answer, RequestBody},
+    body::{Answer, RequestBody, read_on},
     connection::Connection,
     domains::Closed,
     errors::Refusal,
@@ -70,7 +70,10 @@ pub async fn answer(
 
     let result = match prepare(&gateway, &connection, &request, &mut exchange) {
         Ok(route) => forward(&gateway, &route, request, exchange).await,
-        Err(end) => Err((end, exchange)),
+        Err(end) => {
+            read_on(request.into_body(), &connection);
+            Err((end, exchange))
+        }
     };
     let mut response = result.unwrap_or_else(|(end, exchange)| finish(&gateway, end, exchange));
     // Asks the client to come back on a new connection, which no longer leads here.
@@ -311,6 +314,9 @@ fn admit<B>(route: &Route, request: &Request<B>) -> Result<(), Refusal> {
             });
         }
     }
+    if head_bytes(request) > target.header_limit {
+        return Err(Refusal::HeadersTooLarge);
+    }
     match request.headers().get(CONTENT_LENGTH) {
         None => Ok(()),
         Some(length) => match length
@@ -323,6 +329,17 @@ fn admit<B>(route: &Route, request: &Request<B>) -> Result<(), Refusal> {
             None => Err(Refusal::LengthAmbiguous),
         },
     }
+}
+
+/// As long as it would be on HTTP/1.1.
+fn head_bytes<B>(request: &Request<B>) -> u64 {
+    const BETWEEN: usize = ": \r\n".len();
+    let headers = request.headers().iter();
+    let length: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + BETWEEN)
+        .sum();
+    let target = request.uri().path_and_query();
+    (length + target.map_or(0, |target| target.as_str().len())) as u64
 }
 
 // ── forward ─────────────────────────────────────────────────────────────────────────────────────
@@ -454,7 +471,8 @@ fn rewrite(
     } else {
         let upload = Arc::new(Upload::new(exchange.begun));
         exchange.upload = Some(Arc::clone(&upload));
-        RequestBody::new(body, upload, route.target.body_limit)
+        let connection = Arc::clone(&exchange.connection);
+        RequestBody::new(body, upload, connection, route.target.body_limit)
     };
     Ok(Request::from_parts(parts, body))
 }

@@ -45,10 +45,12 @@ fn route(wish: &Wish<'_>, metadata: ObjectMeta, hostname: &str) -> Route {
             hsts_seconds: None,
             plain_http: false,
             timeouts: Timeouts {
+                header_seconds: wish.definition.http.header_seconds,
                 response_seconds: wish.definition.http.response_seconds,
                 idle_seconds: wish.definition.http.idle_seconds,
             },
             body_limit: wish.definition.http.body_limit.clone(),
+            header_limit: wish.definition.http.header_limit.clone(),
         },
         status: None,
     }

@@ -23,6 +23,9 @@ const STOPPED: &str = "Stopped";
 /// The reason that the operator writes when somebody works on the instance by hand.
 const PAUSED: &str = "Paused";
 
+/// Below this no browser could ask for anything.
+const LEAST_HEADER_LIMIT: u64 = 1_024;
+
 /// Where a request goes, and under which conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -37,9 +40,12 @@ pub struct Target {
     /// The value of Strict-Transport-Security.
     pub hsts: Option<HeaderValue>,
     pub state: State,
+    pub header_timeout: Duration,
     pub response_timeout: Duration,
     pub idle_timeout: Duration,
     pub body_limit: u64,
+    /// Bytes of a head, names and values with what stands between them.
+    pub header_limit: u64,
 }
 
 /// The service that answers.
@@ -238,9 +244,11 @@ fn read(route: &Route) -> Option<Target> {
             .hsts_seconds
             .and_then(|seconds| HeaderValue::try_from(format!("max-age={seconds}")).ok()),
         state: state(route),
+        header_timeout: Duration::from_secs(spec.timeouts.header_seconds.into()),
         response_timeout: Duration::from_secs(spec.timeouts.response_seconds.into()),
         idle_timeout: Duration::from_secs(spec.timeouts.idle_seconds.into()),
-        body_limit: body_limit(&spec.body_limit),
+        body_limit: bytes(&spec.body_limit),
+        header_limit: bytes(&spec.header_limit).max(LEAST_HEADER_LIMIT),
     })
 }
 
@@ -274,8 +282,8 @@ fn state(route: &Route) -> State {
     }
 }
 
-/// What the schema does not allow is taken as no body at all rather than as no limit.
-fn body_limit(text: &str) -> u64 {
+/// What the schema does not allow is taken as no byte at all rather than as no limit.
+fn bytes(text: &str) -> u64 {
     quantity::in_thousandths(text)
         .and_then(|thousandths| u64::try_from(thousandths / 1_000).ok())
         .unwrap_or(0)
@@ -428,10 +436,10 @@ mod tests {
     }
 
     #[test]
-    fn body_limits_are_quantities_and_nonsense_is_none_at_all() {
-        assert_eq!(body_limit("100Mi"), 100 << 20);
-        assert_eq!(body_limit("5k"), 5_000);
-        assert_eq!(body_limit("0"), 0);
-        assert_eq!(body_limit("much"), 0);
+    fn limits_are_quantities_and_nonsense_is_none_at_all() {
+        assert_eq!(bytes("100Mi"), 100 << 20);
+        assert_eq!(bytes("5k"), 5_000);
+        assert_eq!(bytes("0"), 0);
+        assert_eq!(bytes("much"), 0);
     }
 }

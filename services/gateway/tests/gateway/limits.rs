@@ -80,6 +80,36 @@ async fn a_body_over_the_limit_is_refused_before_or_cut_while_it_is_sent() {
     }
 }
 
+/// It does not look for the answer before it has sent everything, as many programs do.
+#[tokio::test]
+async fn who_sends_everything_before_it_listens_hears_why_it_was_refused() {
+    let backend = backend().await;
+    let small = with(
+        route("old.apps.test", &backend),
+        json!({"bodyLimit": "1k", "plainHttp": true}),
+    );
+    let gateway = start(&[small]).await;
+    const LENGTH: usize = 20 * MEGABYTE;
+    let counted = format!("Content-Length: {LENGTH}\r\n\r\n{}", "x".repeat(LENGTH));
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let chunked = format!(
+        "Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        chunk.repeat(LENGTH / 0x10000)
+    );
+    for body in [counted, chunked] {
+        for host in ["old.apps.test", "nobody.apps.test"] {
+            let answer = gateway
+                .raw(&format!(
+                    "POST /upload HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{body}"
+                ))
+                .await;
+            let status = if host == "old.apps.test" { 413 } else { 404 };
+            let head = answer.lines().next().unwrap_or_default();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_backend_that_does_not_begin_its_answer_is_given_up() {
     let backend = backend().await;
@@ -172,6 +202,44 @@ async fn clients_that_send_their_head_their_hello_or_their_body_too_slowly_are_l
         .raw("POST /upload HTTP/1.1\r\nHost: old.apps.test\r\nContent-Length: 10\r\n\r\nabc")
         .await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_route_may_limit_the_head_of_a_request_and_the_time_to_send_it() {
+    let backend = backend().await;
+    let narrow = with(
+        route("shop.apps.test", &backend),
+        json!({"headerLimit": "2k", "timeouts": {"headerSeconds": 1}}),
+    );
+    let wide = route("old.apps.test", &backend);
+    let gateway = start(&[narrow, wide]).await;
+    for is_http2 in [false, true] {
+        for (host, length, status) in [
+            ("shop.apps.test", 1_000, 200),
+            ("shop.apps.test", 2_000, 431),
+            ("old.apps.test", 2_000, 200),
+        ] {
+            let mut client = match is_http2 {
+                true => gateway.h2(host).await,
+                false => gateway.tls(host).await,
+            };
+            let mut request = get(&format!("https://{host}/"));
+            let value = "x".repeat(length).parse().unwrap();
+            request.headers_mut().insert("x-long", value);
+            let answer = read(client.send(request).await.unwrap()).await;
+            assert_eq!(answer.status, status, "{host} {length} {is_http2}");
+        }
+    }
+    let mut slow = tls(gateway.https, "shop.apps.test", b"http/1.1")
+        .await
+        .unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: shop")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    // Sooner than by the gateway's own limit.
+    let end = tokio::time::timeout(Duration::from_secs(8), slow.read_to_end(&mut answer)).await;
+    assert!(end.is_ok(), "it is still open");
 }
 
 #[tokio::test]
