@@ -104,7 +104,7 @@ tools:
 # The first time it takes minutes and shows them. By the binary's name and not by its package's: so the
 # dependencies have the features that the tests have, and are built once.
 lab: tools
-	@cargo build --bin lab $(if $(wildcard $(LAB)),--quiet)
+	@cargo build --bin lab $(if $(filter status env logs,$(MAKECMDGOALS)),--quiet)
 
 # Each image is built from a folder of its own that holds its binary and its Dockerfile.
 binaries: tools

@@ -6,7 +6,7 @@
 pub enum Rejection {
     /// The namespace belongs to no Organization.
     #[error(
-        "namespace {namespace:?} belongs to no organization; move the instance into the namespace of one (kubectl get org), or make one: an Organization has a namespace of its own name"
+        "namespace {namespace:?} belongs to no organization; move the instance into the namespace of one (kubectl get org), or make one: an Organization has a namespace of its own name. One that exists already is handed over with: kubectl label namespace {namespace} tutti.dev/organization={namespace}"
     )]
     NotInAnOrganization {
         /// The namespace.
@@ -80,15 +80,15 @@ pub enum Rejection {
     },
     /// The definition does not know how to get from one version to the other.
     #[error(
-        "spec.version: {from} is installed and cannot be upgraded to {to}, which can be reached from {possible}; set spec.version to {from} or to what can be reached from it. What runs is left as it is"
+        "spec.version: {from} is installed and cannot be upgraded to {to}, {way}; set spec.version to {from} or to what can be reached from it. What runs is left as it is"
     )]
     CannotUpgrade {
         /// What is installed.
         from: String,
         /// What was asked for.
         to: String,
-        /// From where one gets there.
-        possible: String,
+        /// From where one gets there, in words.
+        way: String,
     },
     /// `spec.size` names no size of the definition.
     #[error("spec.size: {app} has no size {size:?}; it has {known}")]

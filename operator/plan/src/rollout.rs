@@ -193,7 +193,13 @@ fn reach(
         return Err(Rejection::CannotUpgrade {
             from: installed.to_owned(),
             to: wanted.version.clone(),
-            possible: list(wanted.upgradable_from.iter().map(String::as_str)),
+            way: match wanted.upgradable_from.as_slice() {
+                [] => "which no version can be upgraded to".to_owned(),
+                from => format!(
+                    "which can be reached from {}",
+                    list(from.iter().map(String::as_str))
+                ),
+            },
         });
     }
     Ok(upgrade(

@@ -20,10 +20,12 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::process;
+use crate::process::{self, Process};
 
 /// Memory, where there is some: what is written there costs no disk.
 const MEMORY: &str = "/dev/shm";
+/// They look whether their parent lives now and then.
+const ORPHANS_END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Processes in the order in which they were started, and their folder. Dropping it ends and
 /// removes them.
@@ -154,9 +156,19 @@ impl Drop for Children {
 }
 
 /// Killed and not asked: nothing of it is kept.
+/// Its own children end by themselves when they notice; the next one of its name may need what they hold.
 fn end(child: &mut Child) {
+    let pid = i32::try_from(child.id()).unwrap_or_default();
+    let orphans: Vec<Process> = process::parents()
+        .into_iter()
+        .filter(|(_, parent)| *parent == pid)
+        .filter_map(|(own, _)| Process::of(own).ok())
+        .collect();
     let _ = child.kill();
     let _ = child.wait();
+    for orphan in orphans {
+        orphan.wait_gone(ORPHANS_END_WITHIN);
+    }
 }
 
 type Birth = (Command, mpsc::Sender<std::io::Result<Child>>);

@@ -68,7 +68,7 @@ enum Command {
         #[arg(long)]
         zone: Option<String>,
     },
-    /// Follow logs of the operator, the gateway, or an instance.
+    /// Follow logs of the operator, the gateway, idm, or an instance.
     Logs {
         /// A context of your kubeconfig instead of the lab.
         #[arg(long)]

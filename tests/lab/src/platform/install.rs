@@ -327,7 +327,14 @@ fn apply(target: &Target, objects: &str) -> Result<()> {
 
 /// Applies as people do who type `kubectl apply`, and who may do so with the same file later.
 fn apply_as_a_person(target: &Target, objects: &str) -> Result<()> {
-    kubectl_apply(target, objects, &[])
+    let applied = kubectl_apply(target, objects, &[]);
+    match &applied {
+        // Somebody made the same object between kubectl's look and its deed.
+        Err(error) if error.to_string().contains("AlreadyExists") => {
+            kubectl_apply(target, objects, &[])
+        }
+        _ => applied,
+    }
 }
 
 fn kubectl_apply(target: &Target, objects: &str, flags: &[&str]) -> Result<()> {

@@ -12,7 +12,7 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
     let mut found = 0;
     for folder in folders {
         let problems = problems(folder)?;
-        found += problems.len();
+        found += usize::from(!problems.is_empty());
         for problem in &problems {
             tell!("{}: {problem}", folder.join("app.yaml").display());
         }
@@ -21,7 +21,10 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
         }
     }
     if found > 0 {
-        bail!("{found} found; mend what is named above");
+        bail!(
+            "{found} of {} not sound; mend what is named above",
+            folders.len()
+        );
     }
     Ok(())
 }
@@ -31,7 +34,10 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
     let definition = match catalogue::read(folder) {
         Ok(definition) => definition,
         // What the schema forbids has been named with its path.
-        Err(_) if !problems.is_empty() => return Ok(problems),
+        Err(_) if !problems.is_empty() => {
+            problems.push("the rest is checked when what is named above is mended".to_owned());
+            return Ok(problems);
+        }
         Err(error) => return Ok(vec![format!("{error:#}")]),
     };
     problems.extend(catalogue::misnamed(folder, &definition));

@@ -79,7 +79,7 @@ impl Target {
         let Some(context) = &choice.context else {
             ensure!(
                 choice.registry.is_none(),
-                "--registry belongs to --context: the lab has a registry of its own"
+                "REGISTRY (--registry) belongs to CONTEXT (--context): the lab has a registry of its own"
             );
             let lab = Lab::discover()?;
             return Ok(Self {
@@ -91,12 +91,12 @@ impl Target {
             });
         };
         let registry = choice.registry.clone().context(
-            "--registry is missing: host and path of a registry that you can push to and the \
+            "REGISTRY (--registry) is missing: host and path of a registry that you can push to and the \
              cluster pulls from, such as REGISTRY=registry.example.com/tutti",
         )?;
         ensure!(
             registry.contains('/') && !registry.contains("://"),
-            "--registry {registry}: write host and path without a scheme, such as \
+            "REGISTRY (--registry) {registry}: write host and path without a scheme, such as \
              registry.example.com/tutti"
         );
         Ok(Self {
