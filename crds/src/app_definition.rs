@@ -9,6 +9,8 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::quantity;
+
 /// What an app is: images and versions, port, health, volumes, database, environment, sizes,
 /// security needs and jobs. Changing it takes effect at once, without a restart of anything of
 /// the platform.
@@ -68,8 +70,9 @@ pub struct AppDefinitionSpec {
     pub categories: Vec<String>,
 
     /// The versions on offer, newest first.
-    #[schemars(length(min = 1, max = 50))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".to_owned()]))]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".to_owned()]),
+        validation = Rule::new("self.size() > 0").message("versions: an app has at least one version"))]
     pub versions: Vec<Version>,
 
     /// Where the app listens.
@@ -108,8 +111,9 @@ pub struct AppDefinitionSpec {
     pub env: Vec<EnvVar>,
 
     /// The sizes that one may order; the first is the default.
-    #[schemars(length(min = 1, max = 10))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]),
+        validation = Rule::new("self.size() > 0").message("sizes: an app has at least one size"))]
     pub sizes: Vec<Size>,
 
     /// Who the app runs as, and what it cannot live without.
@@ -235,10 +239,8 @@ pub struct Volume {
     #[schemars(length(min = 2, max = 256), regex(pattern = "^/[^:]+$"))]
     pub path: String,
     /// Its size unless the instance asks for more.
-    #[schemars(
-        length(max = 20),
-        regex(pattern = "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
-    )]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::SIZE.rule("size"))]
     pub size: String,
     /// Whether pods on several nodes may write to it at once (`ReadWriteMany`; the storage class must
     /// be able to). Cannot be changed: a volume that is there keeps its own.
@@ -282,10 +284,8 @@ pub struct Database {
     pub version: Option<String>,
     /// Size of its volume unless the instance asks for more (`spec.storage.database`).
     #[serde(default = "default_database_size")]
-    #[schemars(
-        length(max = 20),
-        regex(pattern = "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
-    )]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::SIZE.rule("size"))]
     pub size: String,
 }
 
@@ -421,17 +421,17 @@ pub struct DatabaseResources {
 }
 
 /// CPU and memory.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// Cores, such as `250m` or `2`.
-    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(\\.[0-9]+)?m?$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::CPU.rule("cpu"))]
     pub cpu: String,
     /// Bytes, such as `256Mi`.
-    #[schemars(
-        length(max = 20),
-        regex(pattern = "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
-    )]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::BYTES.rule("memory"))]
     pub memory: String,
 }
 
@@ -495,16 +495,19 @@ pub enum Egress {
 }
 
 /// What the gateway lets through for an app.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct HttpLimits {
     /// The largest request body.
     #[serde(default = "default_body_limit")]
-    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::BODY.rule("bodyLimit"))]
     pub body_limit: String,
     /// The largest head of a request, as far as the gateway's own limit allows it.
     #[serde(default = "default_header_limit")]
-    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|Ki)$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::HEAD.rule("headerLimit"))]
     pub header_limit: String,
     /// How long a client may take to send the head of a request, in seconds, as far as the gateway's
     /// own limit allows it.

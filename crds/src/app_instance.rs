@@ -7,6 +7,8 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::quantity;
+
 /// In a rule: what was wished of volumes may not have been granted. It may be taken back, down to what
 /// there is, which the operator sees to.
 const NOT_GRANTED: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.reason in ['StorageCannotGrow', 'StorageCannotShrink', 'UnknownVolume', 'QuotaExceeded']))";
@@ -124,7 +126,11 @@ fn storage_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
         "maxProperties": 9,
-        "additionalProperties": { "type": "string", "maxLength": 20, "pattern": crate::quantity::PATTERN },
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 20,
+            "x-kubernetes-validations": [quantity::SIZE.rule("storage")],
+        },
     })
 }
 

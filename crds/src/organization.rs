@@ -5,7 +5,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::app_instance::DeletionPolicy;
+use crate::{app_instance::DeletionPolicy, quantity};
 
 /// A customer: a namespace with quota, limits, a network closed in both directions and Pod
 /// Security labels.
@@ -55,26 +55,24 @@ pub struct OrganizationSpec {
 }
 
 /// What an organization may use, over all its instances.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
     /// Cores promised to pods (sum of requests).
     #[serde(default = "default_cpu")]
-    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(\\.[0-9]+)?m?$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::CPU.rule("cpu"))]
     pub cpu: String,
     /// Memory promised to pods (sum of requests).
     #[serde(default = "default_memory")]
-    #[schemars(
-        length(max = 20),
-        regex(pattern = "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
-    )]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::BYTES.rule("memory"))]
     pub memory: String,
     /// Size of all volumes together.
     #[serde(default = "default_storage")]
-    #[schemars(
-        length(max = 20),
-        regex(pattern = "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
-    )]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::BYTES.rule("storage"))]
     pub storage: String,
     /// How many instances.
     #[serde(default = "default_instances")]

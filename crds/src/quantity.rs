@@ -5,8 +5,85 @@
 
 use std::cmp::Ordering;
 
-/// What a quantity may look like, for schemas and CEL messages.
-pub const PATTERN: &str = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
+use kube_core::{Message, Rule};
+
+/// How the quantities of a field are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    has_fractions: bool,
+    /// The empty one where a bare number will do.
+    units: &'static [&'static str],
+    /// What is said of a text that is none, after the text.
+    told: &'static str,
+}
+
+/// Sizes of volumes.
+pub const SIZE: Form = Form {
+    has_fractions: true,
+    units: &[
+        "", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi",
+    ],
+    told: "is no quantity; write a number and a unit, such as 512Mi or 10Gi",
+};
+
+/// Cores.
+pub const CPU: Form = Form {
+    has_fractions: true,
+    units: &["", "m"],
+    told: "is no quantity; write a number of cores, or of thousandths with an m, such as 2 or 250m",
+};
+
+/// Bytes that are promised or at most used: memory, and a customer's storage.
+pub const BYTES: Form = Form {
+    has_fractions: true,
+    units: &["", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"],
+    told: "is no quantity; write a number and a unit up to Ti, such as 512Mi or 10Gi",
+};
+
+/// The body of a request.
+pub const BODY: Form = Form {
+    has_fractions: false,
+    units: &["", "k", "M", "G", "Ki", "Mi", "Gi"],
+    told: "is no quantity; write a whole number and a unit up to Gi, such as 100Mi",
+};
+
+/// The head of a request.
+pub const HEAD: Form = Form {
+    has_fractions: false,
+    units: &["k", "Ki"],
+    told: "is no quantity; write a whole number and k or Ki, such as 32Ki",
+};
+
+impl Form {
+    /// What is wrong with a text and how to mend it; `None` when it is written so.
+    #[must_use]
+    pub fn complaint(&self, text: &str) -> Option<String> {
+        let digits_end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits_end);
+        let is_well = self.units.contains(&unit)
+            && (self.has_fractions || !number.contains('.'))
+            && in_thousandths(text).is_some();
+        (!is_well).then(|| format!("{text:?} {}", self.told))
+    }
+
+    /// The same for the API server: a rule on a text of bounded length. By CEL and not by a pattern of
+    /// the schema, which a person would be shown in place of words.
+    #[must_use]
+    pub fn rule(&self, field: &str) -> Rule {
+        let fraction = if self.has_fractions {
+            "([.][0-9]+)?"
+        } else {
+            ""
+        };
+        let units = self.units.join("|");
+        let told = self.told;
+        Rule::new(format!("self.matches('^[0-9]+{fraction}({units})$')")).message(
+            Message::Expression(format!("'{field}: \\'' + self + '\\' {told}'")),
+        )
+    }
+}
 
 /// The value in thousandths, or `None` when the text is no quantity that we accept.
 ///
@@ -86,6 +163,28 @@ mod tests {
         assert_eq!(
             in_thousandths("99999999999999999999999999999999999999Ei"),
             None
+        );
+    }
+
+    #[test]
+    fn a_form_has_its_own_units_and_says_how_they_are_written() {
+        for (form, right, wrong) in [
+            (SIZE, ["10", "1.5Gi", "1Pi"], ["5Gb", "10 Gi", "1e3"]),
+            (CPU, ["2", "0.5", "250m"], ["2k", "1.m", "two"]),
+            (BYTES, ["0", "1.5Gi", "1T"], ["1Pi", "250m", "1Ei"]),
+            (BODY, ["10", "100Mi", "1G"], ["1.5Mi", "1Ti", ""]),
+            (HEAD, ["1k", "32Ki", "0Ki"], ["32", "1Mi", "1.5Ki"]),
+        ] {
+            for text in right {
+                assert_eq!(form.complaint(text), None, "{form:?}");
+            }
+            for text in wrong {
+                assert!(form.complaint(text).is_some(), "{text:?} {form:?}");
+            }
+        }
+        assert_eq!(
+            SIZE.complaint("5Gb").as_deref(),
+            Some("\"5Gb\" is no quantity; write a number and a unit, such as 512Mi or 10Gi")
         );
     }
 

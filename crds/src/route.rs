@@ -6,7 +6,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::app_definition::Protocol;
+use crate::{app_definition::Protocol, quantity};
 
 /// A hostname and path, and the service that answers there.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -105,12 +105,14 @@ pub struct RouteSpec {
 
     /// The largest request body.
     #[serde(default = "default_body_limit")]
-    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::BODY.rule("bodyLimit"))]
     pub body_limit: String,
 
     /// The largest head of a request, as far as the gateway's own limit allows it.
     #[serde(default = "default_header_limit")]
-    #[schemars(length(max = 20), regex(pattern = "^[0-9]+(k|Ki)$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = quantity::HEAD.rule("headerLimit"))]
     pub header_limit: String,
 }
 

@@ -8,6 +8,7 @@
 
 mod support;
 
+use crds::quantity::{self, Form};
 use serde_json::json;
 use support::{Kind, Object, every_rule_is_asserted_in, server};
 
@@ -32,6 +33,51 @@ fn route(hostname: &str) -> Object {
 fn domain(hostname: &str) -> Object {
     Object::new(Kind::Domain, "www")
         .with("/spec", json!({ "hostname": hostname, "instance": "shop" }))
+}
+
+/// Texts that are no such quantity are refused in words there, and all others are taken.
+async fn takes_only_quantities(object: &Object, pointer: &str, form: Form) {
+    let server = server().await;
+    let (_, field) = pointer.rsplit_once('/').unwrap();
+    for text in [
+        "5Gb",
+        "10 Gi",
+        "1e3",
+        "5G",
+        "1.5Gi",
+        "1.5",
+        "10",
+        "10m",
+        "10Ki",
+        "10k",
+        "10Mi",
+        "10Gi",
+        "10Ti",
+        "10Pi",
+        "10P",
+        "10Ei",
+        "1.",
+        ".5",
+        "1.2.3",
+        "-1",
+        "+1",
+        "",
+        "Gi",
+        "ten",
+        "1gi",
+        "1Gi'",
+        "0.99999999999999999",
+    ] {
+        let object = object.clone().with(pointer, json!(text));
+        match form.complaint(text) {
+            None => drop(server.accepts(object).await),
+            Some(complaint) => {
+                let (_, mend) = complaint.split_once(" is no quantity").unwrap();
+                let told = format!("{field}: '{text}' is no quantity{mend}");
+                server.refuses(object, &told).await;
+            }
+        }
+    }
 }
 
 /// The least that an app must say.
@@ -192,6 +238,26 @@ async fn storage_has_a_unit() {
     for size in ["1Mi", "1.5Gi", "10G"] {
         server
             .accepts(instance("shop").with("/spec/storage", json!({ "content": size })))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn storage_is_a_quantity() {
+    let server = server().await;
+    for size in ["5Gb", "10 Gi", "1e9", "1Ei", ""] {
+        let told = format!(
+            "storage: '{size}' is no quantity; write a number and a unit, such as 512Mi or 10Gi"
+        );
+        let asked = json!({ "content": "1Gi", "database": size });
+        server
+            .refuses(instance("shop").with("/spec/storage", asked), &told)
+            .await;
+    }
+    for size in ["5G", "0.5Ti", "1Pi"] {
+        let asked = json!({ "content": "1Gi", "database": size });
+        server
+            .accepts(instance("shop").with("/spec/storage", asked))
             .await;
     }
 }
@@ -384,13 +450,44 @@ async fn an_image_says_which_one_is_meant() {
 #[tokio::test]
 async fn an_app_has_at_least_one_version_and_one_size() {
     let server = server().await;
-    let told = "should have at least 1 items";
-    server
-        .refuses(definition("wiki").with("/spec/versions", json!([])), told)
-        .await;
-    server
-        .refuses(definition("wiki").with("/spec/sizes", json!([])), told)
-        .await;
+    for (field, told) in [
+        (
+            "/spec/versions",
+            "versions: an app has at least one version",
+        ),
+        ("/spec/sizes", "sizes: an app has at least one size"),
+    ] {
+        server
+            .refuses(definition("wiki").with(field, json!([])), told)
+            .await;
+    }
+    server.accepts(definition("wiki")).await;
+}
+
+#[tokio::test]
+async fn quantities_of_an_app_are_quantities() {
+    let some = json!({ "cpu": "1", "memory": "1Gi" });
+    let both = json!({ "requests": some, "limits": some });
+    let app = definition("wiki")
+        .with(
+            "/spec/volumes",
+            json!([{ "name": "data", "path": "/data", "size": "1Gi" }]),
+        )
+        .with("/spec/database", json!({ "engine": "none" }))
+        .with("/spec/sizes/0/database", both)
+        .with("/spec/http", json!({}));
+    for (pointer, form) in [
+        ("/spec/volumes/0/size", quantity::SIZE),
+        ("/spec/database/size", quantity::SIZE),
+        ("/spec/sizes/0/requests/cpu", quantity::CPU),
+        ("/spec/sizes/0/limits/memory", quantity::BYTES),
+        ("/spec/sizes/0/database/limits/cpu", quantity::CPU),
+        ("/spec/sizes/0/database/requests/memory", quantity::BYTES),
+        ("/spec/http/bodyLimit", quantity::BODY),
+        ("/spec/http/headerLimit", quantity::HEAD),
+    ] {
+        takes_only_quantities(&app, pointer, form).await;
+    }
 }
 
 #[tokio::test]
@@ -726,6 +823,18 @@ async fn an_organization_that_says_little_gets_the_defaults() {
     assert_eq!(made["spec"]["quota"]["memory"], "16Gi");
 }
 
+#[tokio::test]
+async fn quantities_of_a_quota_are_quantities() {
+    let acme = organization("acme").with("/spec/quota", json!({}));
+    for (pointer, form) in [
+        ("/spec/quota/cpu", quantity::CPU),
+        ("/spec/quota/memory", quantity::BYTES),
+        ("/spec/quota/storage", quantity::BYTES),
+    ] {
+        takes_only_quantities(&acme, pointer, form).await;
+    }
+}
+
 // ---- Route
 
 #[tokio::test]
@@ -785,6 +894,17 @@ async fn a_path_prefix_is_whole_segments() {
     }
     for path in ["/", "/blog", "/blog/2030"] {
         server.accepts(at(path)).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_of_a_route_are_quantities() {
+    let route = route("www.acme.example");
+    for (pointer, form) in [
+        ("/spec/bodyLimit", quantity::BODY),
+        ("/spec/headerLimit", quantity::HEAD),
+    ] {
+        takes_only_quantities(&route, pointer, form).await;
     }
 }
 

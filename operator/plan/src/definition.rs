@@ -40,6 +40,7 @@ pub fn problems(spec: &AppDefinitionSpec) -> Vec<Problem> {
     environment(spec, &mut found);
     sizes(spec, &mut found);
     storage(spec, &mut found);
+    http(spec, &mut found);
     paths(spec, &mut found);
     security(spec, &mut found);
     jobs(spec, &mut found);
@@ -108,6 +109,13 @@ fn names(spec: &AppDefinitionSpec, found: &mut Found) {
 /// Versions in `upgradableFrom` that are not listed are fine: a version that is no longer on offer
 /// may still be installed somewhere.
 fn versions(spec: &AppDefinitionSpec, found: &mut Found) {
+    if spec.versions.is_empty() {
+        found.say(
+            "versions",
+            "BrokenVersions",
+            "an app has at least one version",
+        );
+    }
     for (index, version) in spec.versions.iter().enumerate() {
         for (at, from) in version.upgradable_from.iter().enumerate() {
             if from == &version.version {
@@ -239,6 +247,9 @@ fn template_problems(spec: &AppDefinitionSpec, template: &str) -> Vec<String> {
 }
 
 fn sizes(spec: &AppDefinitionSpec, found: &mut Found) {
+    if spec.sizes.is_empty() {
+        found.say("sizes", "BrokenSize", "an app has at least one size");
+    }
     for (index, size) in spec.sizes.iter().enumerate() {
         if spec.database.engine != Engine::None && size.database.is_none() {
             found.say(
@@ -253,48 +264,56 @@ fn sizes(spec: &AppDefinitionSpec, found: &mut Found) {
             .as_ref()
             .map(|database| (&database.requests, &database.limits, "database."));
         for (requests, limits, prefix) in std::iter::once(app).chain(database) {
-            for (name, request, limit) in [
-                ("cpu", &requests.cpu, &limits.cpu),
-                ("memory", &requests.memory, &limits.memory),
+            for (name, form, request, limit) in [
+                ("cpu", quantity::CPU, &requests.cpu, &limits.cpu),
+                ("memory", quantity::BYTES, &requests.memory, &limits.memory),
             ] {
+                let field = |part| format!("sizes[{index}].{prefix}{part}.{name}");
+                let mut is_well = true;
+                for (part, text) in [("requests", request), ("limits", limit)] {
+                    if let Some(complaint) = form.complaint(text) {
+                        found.say(field(part), "BrokenSize", complaint);
+                        is_well = false;
+                    }
+                }
+                if !is_well {
+                    continue;
+                }
                 let is_nothing = quantity::in_thousandths(limit) == Some(0);
                 let (part, message) = match quantity::compare(request, limit) {
-                    None => (
-                        "requests",
-                        format!("{request:?} or the limit {limit:?} is no quantity"),
-                    ),
                     Some(Ordering::Greater) => (
                         "requests",
                         format!("{request} is more than the limit of {limit}"),
                     ),
-                    Some(_) if is_nothing => ("limits", format!("{limit} is nothing at all")),
-                    Some(_) => continue,
+                    _ if is_nothing => ("limits", format!("{limit} is nothing at all")),
+                    _ => continue,
                 };
-                found.say(
-                    format!("sizes[{index}].{prefix}{part}.{name}"),
-                    "BrokenSize",
-                    message,
-                );
+                found.say(field(part), "BrokenSize", message);
             }
         }
     }
 }
 
 fn storage(spec: &AppDefinitionSpec, found: &mut Found) {
-    let volumes = spec
-        .volumes
-        .iter()
-        .enumerate()
-        .map(|(index, volume)| (format!("volumes[{index}].size"), &volume.size));
-    let database = (spec.database.engine != Engine::None)
-        .then(|| ("database.size".to_owned(), &spec.database.size));
-    for (field, size) in volumes.chain(database) {
-        let mend = match quantity::compare(size, "1Mi") {
-            None => "is no size; a number and Mi, Gi or Ti (or M, G, T) is wanted, such as 10Gi",
-            Some(Ordering::Less) => "is less than 1Mi; give the unit too, such as 10Gi",
-            Some(_) => continue,
-        };
-        found.say(field, "BrokenVolume", format!("{size:?} {mend}"));
+    let volumes = spec.volumes.iter().enumerate();
+    let volumes = volumes.map(|(index, it)| (format!("volumes[{index}].size"), &it.size, true));
+    let database = (
+        "database.size".to_owned(),
+        &spec.database.size,
+        spec.database.engine != Engine::None,
+    );
+    for (field, size, is_used) in volumes.chain([database]) {
+        if let Some(complaint) = quantity::SIZE.complaint(size) {
+            found.say(field, "BrokenVolume", complaint);
+            continue;
+        }
+        if is_used && quantity::compare(size, "1Mi") == Some(Ordering::Less) {
+            found.say(
+                field,
+                "BrokenVolume",
+                format!("{size:?} is less than 1Mi; give the unit too, such as 10Gi"),
+            );
+        }
     }
     if spec.database.engine != Engine::None && spec.database.version.is_none() {
         found.say(
@@ -302,6 +321,17 @@ fn storage(spec: &AppDefinitionSpec, found: &mut Found) {
             "BrokenDatabase",
             "say which version of the engine the app wants",
         );
+    }
+}
+
+fn http(spec: &AppDefinitionSpec, found: &mut Found) {
+    for (field, form, limit) in [
+        ("http.bodyLimit", quantity::BODY, &spec.http.body_limit),
+        ("http.headerLimit", quantity::HEAD, &spec.http.header_limit),
+    ] {
+        if let Some(complaint) = form.complaint(limit) {
+            found.say(field, "BrokenHttp", complaint);
+        }
     }
 }
 

@@ -254,6 +254,58 @@ fn a_request_above_its_limit_is_told_and_quantities_are_compared_by_value() {
 }
 
 #[test]
+fn a_quantity_that_is_none_is_told_with_its_field_and_how_it_is_written() {
+    one_problem(
+        |spec| spec.volumes[0].size = "5Gb".to_owned(),
+        "volumes[0].size: \"5Gb\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
+    );
+    // Also where there is no database: the API server refuses it all the same.
+    one_problem(
+        |spec| {
+            spec.database.engine = Engine::None;
+            spec.database.size = "10 Gi".to_owned();
+            spec.env.clear();
+        },
+        "database.size: \"10 Gi\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
+    );
+    let found = after(|spec| {
+        spec.sizes[0].requests.cpu = "two".to_owned();
+        spec.sizes[0].limits.memory = "1e3".to_owned();
+        let database = spec.sizes[1].database.as_mut().unwrap();
+        database.limits.cpu = "1k".to_owned();
+        spec.http.body_limit = "1.5Gi".to_owned();
+        spec.http.header_limit = "32".to_owned();
+    });
+    let cores = "is no quantity; write a number of cores, or of thousandths with an m, such as 2 \
+                 or 250m";
+    assert_eq!(
+        found,
+        [
+            &format!("sizes[0].requests.cpu: \"two\" {cores}"),
+            "sizes[0].limits.memory: \"1e3\" is no quantity; write a number and a unit up to Ti, \
+             such as 512Mi or 10Gi",
+            &format!("sizes[1].database.limits.cpu: \"1k\" {cores}"),
+            "http.bodyLimit: \"1.5Gi\" is no quantity; write a whole number and a unit up to Gi, \
+             such as 100Mi",
+            "http.headerLimit: \"32\" is no quantity; write a whole number and k or Ki, such as \
+             32Ki",
+        ]
+    );
+}
+
+#[test]
+fn an_app_without_a_version_or_a_size_is_told() {
+    one_problem(
+        |spec| spec.versions.clear(),
+        "versions: an app has at least one version",
+    );
+    one_problem(
+        |spec| spec.sizes.clear(),
+        "sizes: an app has at least one size",
+    );
+}
+
+#[test]
 fn a_volume_without_a_unit_is_told() {
     one_problem(
         |spec| spec.volumes[0].size = "10".to_owned(),

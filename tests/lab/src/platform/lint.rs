@@ -188,6 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn a_quantity_that_is_none_is_named_with_its_mend() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("wordpress");
+        std::fs::create_dir(&app).unwrap();
+        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        assert!(text.contains("size: 2Gi"));
+        let text = text.replace("size: 2Gi", "size: 2Gb");
+        std::fs::write(app.join("app.yaml"), text).unwrap();
+        let problems = problems(&app).unwrap();
+        let mend = "\"2Gb\" is no quantity; write a number and a unit, such as 512Mi or 10Gi";
+        assert!(
+            !problems.is_empty() && problems.iter().all(|told| told.ends_with(mend)),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
     fn a_field_that_does_not_exist_is_named_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let app = folder.path().join("wordpress");
