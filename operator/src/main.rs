@@ -30,7 +30,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match execute(Arguments::parse().command) {
+    let (arguments, in_force) = service::config::parse::<Arguments>();
+    match execute(arguments.command, &in_force) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command, in_force: &str) -> anyhow::Result<()> {
     let config = match command {
         Command::Rbac { scope } => {
             print!("{}", rbac::to_yaml(scope)?);
@@ -50,10 +51,10 @@ fn execute(command: Command) -> anyhow::Result<()> {
     if config.check_config {
         let domains = DomainsConfig::read(config.domains_config.as_deref())?;
         let secrets = platform_secrets::read(config.platform_secrets.as_deref())?;
-        println!(
-            "{:#?}\n{:#?}\n{domains:#?}\n{secrets:#?}",
-            config.platform(),
-            config
+        print!(
+            "{in_force}\n# --domains-config\n{}\n# --platform-secrets\n{}",
+            serde_saphyr::to_string(&domains)?,
+            serde_saphyr::to_string(&secrets)?
         );
         return Ok(());
     }

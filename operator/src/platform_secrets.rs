@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use crds::labels;
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, Client, api::PostParams};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::random::letters_and_digits;
@@ -20,7 +20,7 @@ const COMPONENT: &str = "platform-secret";
 const SHORTEST: u8 = 16;
 
 /// A Secret that there has to be.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlatformSecret {
     /// Its name, in the operator's namespace.

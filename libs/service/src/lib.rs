@@ -1,15 +1,17 @@
-//! What every program of ours does around its own work: logs, health, metrics, shutdown.
+//! What every program of ours does around its own work: flags, logs, health, metrics, shutdown.
 //!
 //! Not for business logic, and not a framework: a program calls these parts in the order it likes.
 //!
 //! ```text
-//! main ── telemetry::init(&args.log) ──> LogFilter ─┐
+//! main ── config::parse() ──> flags, and what is in force for --check-config
+//!      ── telemetry::init(&args.log) ──> LogFilter ─┐
 //!      ── Readiness, Liveness (set by the work) ────┼──> admin::serve: /healthz /readyz /metrics
 //!      ── prometheus Registry (filled by the work) ─┘                  PUT /log-level
 //!      ── shutdown::signal() ──> CancellationToken, handed to all of them
 //! ```
 
 pub mod admin;
+pub mod config;
 pub mod health;
 pub mod shutdown;
 pub mod telemetry;

@@ -10,10 +10,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use jiff::SignedDuration;
 use plan::domain::limits::{Limit, Limits};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything that the file may say.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DomainsConfig {
     /// How the DNS is asked.
@@ -25,7 +25,7 @@ pub struct DomainsConfig {
 }
 
 /// How the DNS is asked.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DnsConfig {
     /// Resolvers, each an address, or address and port. All are asked; more than half must agree.
@@ -45,7 +45,7 @@ impl Default for DnsConfig {
 }
 
 /// Who certifies.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AcmeConfig {
     /// Authorities in order of preference: the next one is asked while one does not answer.
@@ -55,7 +55,7 @@ pub struct AcmeConfig {
 }
 
 /// How records of challenges are written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Dns01Config {
     /// A zone of the platform's that customers delegate the names of their challenges into.
@@ -65,7 +65,7 @@ pub struct Dns01Config {
 }
 
 /// A DNS server that takes dynamic updates (RFC 2136), signed with a key (TSIG, RFC 8945).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rfc2136 {
     /// Its address, with a port where it is not 53.
@@ -102,7 +102,7 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
 }
 
 /// A certificate authority that speaks RFC 8555.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Directory {
     /// Its name here, in messages and on Domains.
@@ -137,7 +137,7 @@ pub struct Directory {
 }
 
 /// Rate limits of an authority.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum LimitsConfig {
     /// By name.
@@ -147,7 +147,7 @@ pub enum LimitsConfig {
 }
 
 /// Limits that have a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KnownLimits {
     /// Those that Let's Encrypt documents; other authorities' are wider.
@@ -157,7 +157,7 @@ pub enum KnownLimits {
 }
 
 /// Limits in numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OwnLimits {
     /// Orders of the account.
@@ -175,7 +175,7 @@ pub struct OwnLimits {
 }
 
 /// So many within so many seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnLimit {
     /// At once, and again within the time.
@@ -372,6 +372,18 @@ mod tests {
                 .contains("more than 0")
         );
         assert!(limits("{ order: { most: 1, seconds: 20 } }").is_err());
+    }
+
+    #[test]
+    fn what_is_in_force_is_shown_as_the_file_may_be_written() {
+        let written = "dns:\n  resolvers: [9.9.9.9]\nacme:\n  directories:\n    - name: own\n      \
+                       url: https://ca.test/dir\n      termsOfServiceAgreed: true\n      limits: \
+                       { orders: { most: 2, seconds: 20 } }\n  dns01:\n    rfc2136:\n      server: \
+                       10.0.0.1\n      zones: [c.test]\n      keyName: k\n      keySecret: key\n";
+        let shown = serde_saphyr::to_string(&read(written).unwrap()).unwrap();
+        assert!(shown.contains("timeoutSeconds: 5"), "{shown}");
+        let again = serde_saphyr::to_string(&read(&shown).unwrap()).unwrap();
+        assert_eq!(again, shown);
     }
 
     #[test]

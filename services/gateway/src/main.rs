@@ -3,7 +3,6 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use clap::Parser;
 use gateway::{
     certificates, config::Config, domains, forward::SystemResolver, gateway::Gateway, listen,
     metrics::Metrics, routes,
@@ -16,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 fn main() -> ExitCode {
     // First of all: a second provider in the tree would make the first handshake panic.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = Config::parse();
+    let (config, in_force) = service::config::parse::<Config>();
     let checked = config.check();
     if config.check_config {
         match checked {
-            Ok(()) => println!("{config:#?}"),
+            Ok(()) => print!("{in_force}"),
             Err(error) => eprintln!("{error}"),
         }
         return ExitCode::from(u8::from(config.check().is_err()));

@@ -263,6 +263,16 @@ impl DatabaseArgs {
 }
 
 impl Config {
+    /// What no flag tells of, for `--check-config`: whether it is there, and no value.
+    #[must_use]
+    pub fn by_environment_only(&self) -> &'static str {
+        let database = &self.database;
+        match (&database.database_url_file, &database.database_url) {
+            (None, Some(_)) => "TUTTI_DATABASE_URL  (environment, not shown)\n",
+            _ => "",
+        }
+    }
+
     /// What serving needs, checked.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clap::Parser;
 use idm::{
     app::App,
     authorization::{self, callers::Callers, http::Door},
@@ -26,11 +25,11 @@ const GRACE: Duration = Duration::from_secs(25);
 fn main() -> ExitCode {
     // First of all: a second provider in the tree would make the first handshake panic.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = Config::parse();
+    let (config, in_force) = service::config::parse::<Config>();
     let outcome = if config.check_config {
         config
             .settings()
-            .map(|_| println!("{config:#?}"))
+            .map(|_| print!("{in_force}{}", config.by_environment_only()))
             .map_err(anyhow::Error::from)
     } else {
         start(&config)

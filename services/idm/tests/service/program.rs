@@ -55,8 +55,27 @@ fn the_configuration_is_checked_and_what_is_wrong_is_named() {
         "https://id.example.com",
         "--check-config",
     ]);
-    assert!(is_well && said.contains("https://id.example.com"), "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(is_well, "{said}");
+    for line in [
+        &*format!("--database-url-file {url}  (flag)"),
+        "--public-url https://id.example.com  (flag)",
+        "--brand-colour '#2f6fed'  (default)",
+        "--watch-cluster  (not set)",
+    ] {
+        assert!(lines.contains(&line), "{line}: {said}");
+    }
     assert!(!said.contains("hidden-word"), "{said}");
+    let by_environment = idm(&["--public-url", "https://id.example.com", "--check-config"])
+        .env("TUTTI_DATABASE_URL", "postgres://idm:hidden-word@db/idm")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(by_environment.stdout).unwrap();
+    assert!(
+        said.contains("TUTTI_DATABASE_URL  (environment, not shown)")
+            && !said.contains("hidden-word"),
+        "{said}"
+    );
     for (arguments, flag) in [
         (
             &["--public-url", "https://id.example.com", "--check-config"][..],
