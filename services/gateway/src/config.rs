@@ -1,13 +1,15 @@
 //! What can be set, by flag or environment. Read once in `main`; everything is checked before
 //! anything starts, and an error names the flag and the mend.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+use http::Uri;
 use ipnet::IpNet;
 use service::LogArgs;
 
 use crate::{
+    door::Address,
     gateway::{Limits, Settings},
     headers::normalise_host,
     listen::Drain,
@@ -54,12 +56,28 @@ pub struct Config {
     #[arg(long, env = "TUTTI_WORKERS")]
     pub workers: Option<usize>,
     #[command(flatten)]
+    pub door: DoorArgs,
+    #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
     pub log: LogArgs,
     /// Check the configuration, print what is in force, and exit with 0 or 1
     #[arg(long)]
     pub check_config: bool,
+}
+
+/// Where people sign in; all of it, or nothing.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DoorArgs {
+    /// Where people sign in, such as https://id.example.com
+    #[arg(long, env = "TUTTI_SIGN_IN_URL")]
+    pub sign_in_url: Option<String>,
+    /// Where services ask idm, such as http://idm-services.tutti-system.svc:8082
+    #[arg(long, env = "TUTTI_IDM_URL")]
+    pub idm_url: Option<String>,
+    /// File with our ServiceAccount's token for the audience tutti-idm
+    #[arg(long, env = "TUTTI_IDM_TOKEN_FILE")]
+    pub idm_token_file: Option<PathBuf>,
 }
 
 /// What clients may use up.
@@ -96,6 +114,14 @@ pub enum BadConfig {
         "--certificate-namespace is missing and POD_NAMESPACE is not set; give the namespace of the TLS Secrets"
     )]
     CertificateNamespace,
+    #[error("--sign-in-url, --idm-url and --idm-token-file belong together; {missing} is missing")]
+    DoorIncomplete { missing: &'static str },
+    #[error("{flag}: {given:?} is no address of a service; give {example}, without a path")]
+    Url {
+        flag: &'static str,
+        given: String,
+        example: &'static str,
+    },
     #[error("{first} and {second} are the same address; give each its own port")]
     SameAddress {
         first: &'static str,
@@ -120,6 +146,7 @@ impl Config {
             return Err(BadConfig::Zone(zone.clone()));
         }
         self.certificate_namespace()?;
+        self.door()?;
         let addresses = [
             ("--http-listen", self.http_listen),
             ("--https-listen", self.https_listen),
@@ -204,6 +231,40 @@ impl Config {
             .ok_or(BadConfig::CertificateNamespace)
     }
 
+    /// Where people sign in; `None` where nobody can.
+    ///
+    /// # Errors
+    /// When only a part of it is set, or an address is none.
+    pub fn door(&self) -> Result<Option<Address>, BadConfig> {
+        // An empty variable is how charts say "not set".
+        let set = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let DoorArgs {
+            sign_in_url,
+            idm_url,
+            idm_token_file,
+        } = &self.door;
+        let (sign_in, services) = (set(sign_in_url), set(idm_url));
+        let token = idm_token_file
+            .clone()
+            .filter(|file| !file.as_os_str().is_empty());
+        let missing = |missing| move || BadConfig::DoorIncomplete { missing };
+        if sign_in.is_none() && services.is_none() && token.is_none() {
+            return Ok(None);
+        }
+        let sign_in = sign_in.ok_or_else(missing("--sign-in-url"))?;
+        let services = services.ok_or_else(missing("--idm-url"))?;
+        Ok(Some(Address {
+            sign_in: origin("--sign-in-url", &sign_in, "https", "https://id.example.com")?,
+            services: origin(
+                "--idm-url",
+                &services,
+                "http",
+                "http://idm-services.tutti-system.svc:8082",
+            )?,
+            token: token.ok_or_else(missing("--idm-token-file"))?,
+        }))
+    }
+
     #[must_use]
     pub fn settings(&self) -> Settings {
         let limits = &self.limits;
@@ -232,6 +293,29 @@ impl Config {
     }
 }
 
+/// Scheme, host and port, without a slash at the end.
+fn origin(
+    flag: &'static str,
+    given: &str,
+    scheme: &str,
+    example: &'static str,
+) -> Result<String, BadConfig> {
+    let is_origin = |uri: &Uri| {
+        uri.scheme_str() == Some(scheme)
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+    };
+    match given.parse::<Uri>() {
+        Ok(uri) if is_origin(&uri) => Ok(given.trim_end_matches('/').to_owned()),
+        _ => Err(BadConfig::Url {
+            flag,
+            given: given.to_owned(),
+            example,
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +329,34 @@ mod tests {
             "tutti",
         ];
         Config::parse_from(base.iter().chain(flags))
+    }
+
+    #[test]
+    fn the_door_is_set_as_a_whole_or_not_at_all() {
+        let whole = [
+            "--sign-in-url",
+            "https://id.apps.example:8443/",
+            "--idm-url",
+            "http://idm-services.tutti-system.svc:8082",
+            "--idm-token-file",
+            "/token",
+        ];
+        assert!(config(&[]).door().unwrap().is_none());
+        assert!(
+            config(&["--sign-in-url", "", "--idm-url", ""])
+                .door()
+                .unwrap()
+                .is_none()
+        );
+        let door = config(&whole).door().unwrap().unwrap();
+        assert_eq!(door.sign_in, "https://id.apps.example:8443");
+        let wrong = |flags: &[&str]| config(flags).check().unwrap_err().to_string();
+        assert!(wrong(&whole[..4]).contains("--idm-token-file is missing"));
+        for url in ["http://id.apps.example", "id.apps.example", "https://a/b"] {
+            let mut flags = whole;
+            flags[1] = url;
+            assert!(wrong(&flags).starts_with("--sign-in-url: "), "{url}");
+        }
     }
 
     #[test]

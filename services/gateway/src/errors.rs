@@ -54,7 +54,20 @@ pub enum Refusal {
     BodyTimeout,
     /// The client went away or broke its own body.
     BodyBroken,
+    /// Only members may pass, and nothing is known that could say who they are.
     SignInNotAvailable,
+    /// It is no page, so that nobody can be led to the sign-in.
+    NotSignedIn,
+    /// The ticket is none, was used before, has expired or is for another place.
+    TicketNotGood,
+    /// They are signed in, and may not open this app; the words say whom to ask.
+    MayNotOpen {
+        words: String,
+    },
+    /// They may open this app, but not this part of it.
+    ForAdmins,
+    /// idm does not answer.
+    SignInAway,
     /// The operator says that it will end by itself.
     Starting {
         message: String,
@@ -135,6 +148,7 @@ impl Refusal {
             | Self::Stopped { message }
             | Self::Paused { message }
             | Self::Broken { message, .. }
+            | Self::MayNotOpen { words: message }
                 if !message.is_empty() =>
             {
                 message
@@ -161,7 +175,12 @@ impl Refusal {
             Self::BodyTooLarge => ("BodyTooLarge", Client, 413, false, "Too large", "What you sent is larger than this site takes."),
             Self::BodyTimeout => ("BodyTimeout", Client, 408, true, "Too slow", "Your upload stopped before its end."),
             Self::BodyBroken => ("BodyBroken", Client, 400, false, "Bad request", "Your upload broke before its end."),
-            Self::SignInNotAvailable => ("SignInNotAvailable", Gateway, 503, false, "Sign-in is not available yet", "This page is for members only, and members cannot sign in here yet."),
+            Self::SignInNotAvailable => ("SignInNotAvailable", Gateway, 503, false, "Sign-in is not available", "This page is for members only, and nobody can sign in here: it belongs to no app, or the platform has no sign-in."),
+            Self::NotSignedIn => ("NotSignedIn", Client, 401, false, "Please sign in", "Your sign-in has ended, or there was none. Open this site in another window, sign in there, and try again."),
+            Self::TicketNotGood => ("TicketNotGood", Client, 403, false, "This link is not good any more", "It was used already, or it is too old. Open the page anew; you may have to sign in."),
+            Self::MayNotOpen { .. } => ("MayNotOpen", Client, 403, false, "This is not open to you", "You are signed in, but you may not open this app. Ask an admin of the organization."),
+            Self::ForAdmins => ("ForAdmins", Client, 403, false, "This is for admins", "You may open this app, but this part of it is for admins of the organization."),
+            Self::SignInAway => ("SignInAway", Gateway, 503, true, "Sign-in does not answer", "We cannot see at the moment whether you may open this page. Please try again in a moment."),
             Self::Starting { .. } => ("Starting", Upstream, 503, true, "Starting", "This site is getting ready. That usually takes less than a minute."),
             Self::Stopped { .. } => ("Stopped", Upstream, 503, false, "This site is stopped", "Its owner has stopped it. Nothing is lost; the owner can start it again."),
             Self::Paused { .. } => ("Paused", Upstream, 503, false, "This site is under maintenance", "Please try again later."),

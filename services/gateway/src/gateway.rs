@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use crate::{
     certificates::{Certificate, Store},
     domains::Domains,
+    door::Door,
     forward::{Backend, Resolve},
     metrics::{Metrics, RouteMetrics},
     routes::{Entry, Table, table::BackendAddress},
@@ -84,6 +85,8 @@ pub struct Gateway {
     pub routes: ArcSwap<Table<Kept>>,
     pub certificates: Arc<ArcSwap<Store>>,
     pub domains: ArcSwap<Domains>,
+    /// The way in where not everybody may pass; `None` where nobody can sign in.
+    pub door: Option<Arc<Door>>,
     /// Told to end: HTTP/1.1 clients are asked to come back on another connection.
     pub is_draining: AtomicBool,
     pub public_http_port: HeaderValue,
@@ -110,6 +113,7 @@ impl Gateway {
             routes: ArcSwap::default(),
             certificates: Arc::default(),
             domains: ArcSwap::default(),
+            door: None,
             is_draining: AtomicBool::new(false),
             resolver,
             known: Mutex::default(),

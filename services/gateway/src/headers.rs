@@ -51,6 +51,7 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_TUTTI_IDENTITY: HeaderName = HeaderName::from_static("x-tutti-identity");
 
 /// Whether a client may not send a header of this name.
 #[must_use]

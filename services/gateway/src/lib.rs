@@ -18,6 +18,7 @@ pub mod certificates;
 pub mod config;
 pub mod connection;
 pub mod domains;
+pub mod door;
 pub mod errors;
 pub mod forward;
 pub mod framing;

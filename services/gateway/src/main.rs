@@ -4,8 +4,8 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use gateway::{
-    certificates, config::Config, domains, forward::SystemResolver, gateway::Gateway, listen,
-    metrics::Metrics, routes,
+    certificates, config::Config, domains, door::Door, forward::SystemResolver, gateway::Gateway,
+    listen, metrics::Metrics, routes,
 };
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness, admin, shutdown, telemetry};
@@ -74,11 +74,12 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
         readiness.check("domains"),
         readiness.check("listening"),
     );
-    let gateway = Arc::new(Gateway::new(
-        config.settings(),
-        metrics,
-        Arc::new(SystemResolver),
-    ));
+    let door = config
+        .door()?
+        .map(|address| Door::new(address, metrics.door()));
+    let mut gateway = Gateway::new(config.settings(), metrics, Arc::new(SystemResolver));
+    gateway.door.clone_from(&door);
+    let gateway = Arc::new(gateway);
 
     let registry = Arc::new(registry);
     let liveness = Liveness::default();
@@ -110,6 +111,9 @@ async fn run(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     watches.spawn(async move {
         certificates::watch::watch(client, &namespace, for_certificates, checks.1).await;
     });
+    if let Some(door) = door {
+        tokio::spawn(door.follow(ended.clone()));
+    }
     tokio::spawn(async move {
         let ended = watches.join_next().await;
         // What was loaded is served until somebody has restarted us.

@@ -43,6 +43,11 @@ struct Reason {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    answer: &'static str,
+}
+
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Every metric of the gateway.
@@ -54,6 +59,7 @@ pub struct Metrics {
     expiries: Family<SecretName, Gauge>,
     watch_connected: Family<Kind, Gauge>,
     watch_errors: Family<Kind, Counter>,
+    door_answers: Family<Answer, Counter>,
     /// Client connections, tunnels included.
     pub open_connections: Gauge,
     pub routes: Gauge,
@@ -61,6 +67,21 @@ pub struct Metrics {
     pub table_swaps: Counter,
     /// Requests for which there is no route.
     pub unmatched: Arc<RouteMetrics>,
+}
+
+/// The handles of the door.
+#[derive(Clone)]
+pub struct DoorMetrics {
+    answers: Family<Answer, Counter>,
+    /// 1 while idm answers.
+    pub connected: Gauge,
+}
+
+impl DoorMetrics {
+    /// Counts one answer of idm's, or that there was none.
+    pub fn answered(&self, answer: &'static str) {
+        self.answers.get_or_create(&Answer { answer }).inc();
+    }
 }
 
 /// The handles of one route. Its series begin with its first request: a route that nobody asks
@@ -151,6 +172,7 @@ impl Metrics {
             expiries: Family::default(),
             watch_connected: Family::default(),
             watch_errors: Family::default(),
+            door_answers: Family::default(),
             open_connections: Gauge::default(),
             routes: Gauge::default(),
             certificates: Gauge::default(),
@@ -184,10 +206,15 @@ impl Metrics {
         );
         registry.register(
             "watch_connected",
-            "1 while the API server answers the watch",
+            "1 while the API server answers the watch, and idm for kind idm",
             m.watch_connected,
         );
         registry.register("watch_errors", "Times that a watch broke", m.watch_errors);
+        registry.register(
+            "door_answers",
+            "What idm answered when it was asked whether somebody may pass",
+            m.door_answers,
+        );
         registry.register(
             "open_connections",
             "Connections of clients",
@@ -211,6 +238,17 @@ impl Metrics {
     #[must_use]
     pub fn route(&self, route: &str) -> RouteMetrics {
         RouteMetrics::new(route, self.families.clone())
+    }
+
+    /// Handles of the door.
+    #[must_use]
+    pub fn door(&self) -> DoorMetrics {
+        DoorMetrics {
+            answers: self.door_answers.clone(),
+            connected: self
+                .watch_connected
+                .get_or_create_owned(&Kind { kind: "idm" }),
+        }
     }
 
     pub fn refused(&self, reason: &'static str) {

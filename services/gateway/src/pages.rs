@@ -136,7 +136,7 @@ fn json(refusal: &Refusal, exchange: &Exchange) -> Bytes {
 }
 
 /// Whether a person reads the answer: browsers name text/html, programs do not.
-fn prefers_html(accept: Option<&HeaderValue>) -> bool {
+pub fn prefers_html(accept: Option<&HeaderValue>) -> bool {
     let Some(accept) = accept.and_then(|value| value.to_str().ok()) else {
         return false;
     };

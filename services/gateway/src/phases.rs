@@ -5,7 +5,8 @@
 //! identify  which host is meant, said in exactly one way
 //! challenge an authority's question, and our own, before anything else
 //! route     the target in the current table; plain HTTP is sent to HTTPS
-//! admit     may it pass: access, state of the backend, size
+//! let in    who it is, where not everybody may pass (door)
+//! admit     may it pass: state of the backend, size
 //! forward   to the backend and back, streaming (forward.rs, body.rs, upgrade.rs)
 //! log       when the last byte has gone (access_log.rs)
 //! ```
@@ -20,8 +21,8 @@ use crds::{domain::CHALLENGE_PATH, route::Access};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY,
-        TE, TRANSFER_ENCODING, UPGRADE,
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
+        SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRANSFER_ENCODING, UPGRADE,
     },
     uri::PathAndQuery,
 };
@@ -32,10 +33,11 @@ use crate::{
     body::{Answer, RequestBody, read_on},
     connection::Connection,
     domains::Closed,
+    door::{self, Caller, Turn, Visitor},
     errors::Refusal,
     forward::Patience,
     gateway::{Gateway, Route},
-    headers::{self, Edge, X_FORWARDED_PROTO, X_REQUEST_ID},
+    headers::{self, Edge, X_FORWARDED_PROTO, X_REQUEST_ID, X_TUTTI_IDENTITY},
     pages,
     routes::{State, path},
     upgrade,
@@ -49,6 +51,11 @@ enum End {
         hsts: Option<HeaderValue>,
     },
     Answered(String),
+    /// To sign in, or back from there.
+    Led {
+        location: HeaderValue,
+        cookie: Option<HeaderValue>,
+    },
 }
 
 impl From<Refusal> for End {
@@ -68,8 +75,17 @@ pub async fn answer(
     let mut exchange = Exchange::begin(&request, &connection, client, request_id, unmatched);
     let is_http1 = request.version() < Version::HTTP_2;
 
-    let result = match prepare(&gateway, &connection, &request, &mut exchange) {
-        Ok(route) => forward(&gateway, &route, request, exchange).await,
+    let prepared = match prepare(&gateway, &connection, &request, &mut exchange) {
+        Ok(route) => let_in(&gateway, &route, &request, &exchange)
+            .await
+            .and_then(|visitor| {
+                admit(&route, &request)?;
+                Ok((route, visitor))
+            }),
+        Err(end) => Err(end),
+    };
+    let result = match prepared {
+        Ok((route, visitor)) => forward(&gateway, &route, request, exchange, visitor).await,
         Err(end) => {
             read_on(request.into_body(), &connection);
             Err((end, exchange))
@@ -98,7 +114,6 @@ fn prepare(
     exchange.route = Some(Arc::clone(&route));
     send_to_https(gateway, connection, request, &exchange.host, &route)?;
     lead_on(gateway, connection, request, &route)?;
-    admit(&route, request)?;
     Ok(route)
 }
 
@@ -227,7 +242,9 @@ fn send_to_https<B>(
     host: &str,
     route: &Route,
 ) -> Result<(), End> {
-    if route.target.plain_http || is_secure(connection, request.headers()) {
+    // Who signs in does so by HTTPS only.
+    let is_open = route.target.plain_http && route.target.access == Access::Public;
+    if is_open || is_secure(connection, request.headers()) {
         return Ok(());
     }
     let rest = request
@@ -281,15 +298,46 @@ fn is_secure(connection: &Connection, headers: &HeaderMap) -> bool {
             && headers::last(headers, &X_FORWARDED_PROTO).is_some_and(|proto| proto == "https"))
 }
 
+// ── let in ──────────────────────────────────────────────────────────────────────────────────────
+
+/// Who it is, where not everybody may pass.
+async fn let_in(
+    gateway: &Gateway,
+    route: &Route,
+    request: &Request<Incoming>,
+    exchange: &Exchange,
+) -> Result<Option<Visitor>, End> {
+    if route.target.access == Access::Public {
+        return Ok(None);
+    }
+    let Some(door) = &gateway.door else {
+        return Err(Refusal::SignInNotAvailable.into());
+    };
+    let caller = Caller {
+        method: request.method(),
+        headers: request.headers(),
+        uri: request.uri(),
+        host: &exchange.host,
+        origin: &https(gateway, &exchange.host, ""),
+        request_id: &exchange.request_id,
+    };
+    let led = |to: String, cookie: Option<HeaderValue>| match HeaderValue::try_from(to) {
+        Ok(location) => End::Led { location, cookie },
+        Err(_) => Refusal::PathAmbiguous.into(),
+    };
+    match door.admit(&route.target, &caller).await {
+        Ok(visitor) => Ok(Some(visitor)),
+        Err(Turn::Refused(refusal)) => Err(refusal.into()),
+        Err(Turn::SignIn { to }) => Err(led(to, None)),
+        Err(Turn::Back { to, cookie }) => Err(led(to, Some(cookie))),
+    }
+}
+
 // ── admit ───────────────────────────────────────────────────────────────────────────────────────
 
 /// Whether this request may pass to this target now. In doubt it may not.
 fn admit<B>(route: &Route, request: &Request<B>) -> Result<(), Refusal> {
     let target = &route.target;
-    match target.access {
-        Access::Public => {}
-        Access::Members | Access::Admins => return Err(Refusal::SignInNotAvailable),
-    }
     match &target.state {
         State::Ready => {}
         State::Starting { message } => {
@@ -350,17 +398,23 @@ async fn forward(
     route: &Arc<Route>,
     mut request: Request<Incoming>,
     mut exchange: Box<Exchange>,
+    visitor: Option<Visitor>,
 ) -> Result<Response<Answer>, (End, Box<Exchange>)> {
     let target = &route.target;
+    let (identity, cookie) =
+        visitor.map_or((None, None), |visitor| (visitor.identity, visitor.cookie));
     let is_websocket = request.version() == Version::HTTP_11
         && !route.kept.backend.is_http2()
         && headers::wants_websocket(request.headers());
     let client_side = is_websocket.then(|| hyper::upgrade::on(&mut request));
 
-    let request = match rewrite(gateway, route, request, &mut exchange, is_websocket) {
+    let mut request = match rewrite(gateway, route, request, &mut exchange, is_websocket) {
         Ok(request) => request,
         Err(refusal) => return Err((refusal.into(), exchange)),
     };
+    if let Some(identity) = identity {
+        request.headers_mut().insert(X_TUTTI_IDENTITY, identity);
+    }
     let upload = exchange.upload.clone();
     let patience = Patience {
         response: target.response_timeout,
@@ -389,6 +443,9 @@ async fn forward(
         parts
             .headers
             .insert(STRICT_TRANSPORT_SECURITY, policy.clone());
+    }
+    if let Some(cookie) = cookie {
+        parts.headers.append(SET_COOKIE, cookie);
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
@@ -423,6 +480,7 @@ fn rewrite(
 
     headers::strip_hop_by_hop(headers);
     headers::strip_reserved(headers);
+    door::strip(headers);
     headers::join_cookies(headers);
     let edge = Edge {
         peer: connection.peer.ip(),
@@ -524,6 +582,18 @@ fn finish(gateway: &Gateway, end: End, mut exchange: Box<Exchange>) -> Response<
             headers.insert(X_REQUEST_ID, exchange.request_id.clone());
             *response.status_mut() = status;
             *response.headers_mut() = headers;
+            response
+        }
+        End::Led { location, cookie } => {
+            let mut response = Response::new(Bytes::new());
+            // With GET, whatever it was; nobody else may be led there.
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            let headers = response.headers_mut();
+            headers.insert(LOCATION, location);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            headers.insert(X_REQUEST_ID, exchange.request_id.clone());
+            headers.extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
             response
         }
         End::Answered(answer) => {

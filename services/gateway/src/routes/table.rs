@@ -11,7 +11,7 @@ use crds::{
     Route,
     app_definition::Protocol,
     condition::{self, ACCEPTED, BACKEND_READY, READY},
-    quantity,
+    labels, quantity,
     route::Access,
 };
 
@@ -34,6 +34,8 @@ pub struct Target {
     pub path_prefix: Box<str>,
     pub backend: BackendAddress,
     pub access: Access,
+    /// The app instance that it leads to, `<organization>/<name>`.
+    pub instance: Option<Box<str>>,
     pub plain_http: bool,
     /// The hostname that visitors are led on to.
     pub redirect_to: Option<Box<str>>,
@@ -238,6 +240,12 @@ fn read(route: &Route) -> Option<Target> {
             is_http2: spec.backend.protocol == Protocol::H2c,
         },
         access: spec.access,
+        instance: route
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(labels::INSTANCE))
+            .map(|instance| format!("{namespace}/{instance}").into()),
         plain_http: spec.plain_http,
         redirect_to: spec.redirect_to.as_deref().map(Into::into),
         hsts: spec

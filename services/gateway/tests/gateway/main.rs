@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // what fails in a test may panic
 
 mod domains;
+mod door;
 mod forwarding;
 mod lifecycle;
 mod limits;

@@ -130,9 +130,9 @@ async fn a_route_for_members_is_closed_to_everybody_while_nobody_can_sign_in() {
         );
         let gateway = start(&[closed]).await;
         let (page, problem) = both(&gateway, "https://team.apps.test/").await;
-        assert!(page.status == 503 && page.body.contains("not available yet"));
+        assert!(page.status == 503 && page.body.contains("not available"));
         assert_eq!(problem["reason"], "SignInNotAvailable");
-        let forged = Request::get("http://team.apps.test/")
+        let forged = Request::get("https://team.apps.test/")
             .header("cookie", "tutti_session=forged")
             .header("authorization", "Bearer forged")
             .header("x-tutti-user", "admin");

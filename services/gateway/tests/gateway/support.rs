@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crds::Route;
 use gateway::{
     certificates::Certificate,
+    door::{Address, Door},
     forward::{Resolve, Resolving},
     gateway::{Gateway, Limits, Settings},
     listen::{self, Drain, Listeners},
@@ -98,6 +99,19 @@ pub async fn start(routes: &[Value]) -> TestGateway {
 }
 
 pub async fn start_with(routes: &[Value], change: impl FnOnce(&mut Settings)) -> TestGateway {
+    start_before(routes, change, None).await
+}
+
+/// One where people can sign in at an idm.
+pub async fn start_with_door(routes: &[Value], address: Address) -> TestGateway {
+    start_before(routes, |_| {}, Some(address)).await
+}
+
+async fn start_before(
+    routes: &[Value],
+    change: impl FnOnce(&mut Settings),
+    idm: Option<Address>,
+) -> TestGateway {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut settings = Settings {
         zone: "apps.test".into(),
@@ -112,11 +126,14 @@ pub async fn start_with(routes: &[Value], change: impl FnOnce(&mut Settings)) ->
     });
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
-    let gateway = Arc::new(Gateway::new(
-        settings,
-        metrics,
-        Arc::clone(&resolver) as Arc<dyn Resolve>,
-    ));
+    let stop = CancellationToken::new();
+    let door = idm.map(|idm| Door::new(idm, metrics.door()));
+    let mut gateway = Gateway::new(settings, metrics, Arc::clone(&resolver) as Arc<dyn Resolve>);
+    gateway.door.clone_from(&door);
+    let gateway = Arc::new(gateway);
+    if let Some(door) = door {
+        tokio::spawn(door.follow(stop.clone()));
+    }
     gateway.swap_certificates([&certificate("c/zone", &["*.apps.test", "apps.test"])].into_iter());
     swap(&gateway, routes);
     let bind = || TcpListener::bind("127.0.0.1:0");
@@ -128,7 +145,7 @@ pub async fn start_with(routes: &[Value], change: impl FnOnce(&mut Settings)) ->
         listeners.http.local_addr().unwrap(),
         listeners.https.local_addr().unwrap(),
     );
-    let (stop, readiness) = (CancellationToken::new(), Readiness::default());
+    let readiness = Readiness::default();
     let drain = Drain {
         delay: Duration::from_millis(300),
         grace: Duration::from_secs(5),
