@@ -1,4 +1,5 @@
-//! What all requests share. Made once in `main`; nothing in it changes but the database and the clock.
+//! What all requests share. Made once in `main`; nothing in it changes but the database, the clock and what was read of
+//! the database: the signing keys and the version of what decides.
 
 use std::{
     net::IpAddr,
@@ -15,9 +16,11 @@ use sqlx::{PgPool, PgTransaction, Postgres, pool::PoolConnection};
 use uuid::Uuid;
 
 use crate::{
+    authorization::changes::Changes,
     brand::Brand,
     error::Failure,
     identifier::{self, Kind},
+    keys::{Keys, cipher::Cipher},
     mail::Mailer,
     metrics::Metrics,
     people::hasher::Hasher,
@@ -36,6 +39,8 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// What makes the first member of the staff; `None` when there is no such way.
     pub bootstrap_code: Option<SecretString>,
+    /// What the signing keys are encrypted with in the database.
+    pub cipher: Arc<Cipher>,
 }
 
 /// Says what time it is.
@@ -47,6 +52,8 @@ pub struct App {
     pub hasher: Hasher,
     pub metrics: Metrics,
     pub mailer: Arc<dyn Mailer>,
+    pub keys: Keys,
+    pub changes: Changes,
     /// Whether the database has the tables that we know.
     pub is_migrated: AtomicBool,
     pub pool: PgPool,
@@ -70,6 +77,8 @@ impl App {
             hasher: Hasher::default(),
             metrics,
             mailer,
+            keys: Keys::default(),
+            changes: Changes::default(),
             is_migrated: AtomicBool::new(false),
             pool,
             clock,

@@ -20,6 +20,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::{
     app::Settings,
     brand::{Brand, Colour, Logo},
+    keys::cipher::{Cipher, Unsealed},
     mail::delivery::Delivery,
     sessions::Lifetimes,
 };
@@ -42,6 +43,9 @@ pub struct Config {
     /// File with the one-time code that makes the first administrator
     #[arg(long, env = "TUTTI_BOOTSTRAP_CODE_FILE")]
     pub bootstrap_code_file: Option<PathBuf>,
+    /// File with 32 or more random letters and digits, that the keys in the database are encrypted with
+    #[arg(long, env = "TUTTI_ENCRYPTION_KEY_FILE")]
+    pub encryption_key_file: Option<PathBuf>,
     /// Know organizations and apps as the cluster has them; without it, as pages have made them
     #[arg(long, env = "TUTTI_WATCH_CLUSTER")]
     pub watch_cluster: bool,
@@ -220,6 +224,12 @@ pub enum BadConfig {
         path: PathBuf,
         source: io::Error,
     },
+    #[error(
+        "--encryption-key-file is missing; give a file with 32 or more random letters and digits, the same one to every replica"
+    )]
+    NoEncryptionKey,
+    #[error("--encryption-key-file: {0}")]
+    EncryptionKey(Unsealed),
     #[error("{flag}: {} is empty", path.display())]
     EmptyFile { flag: &'static str, path: PathBuf },
     #[error(
@@ -307,7 +317,15 @@ impl Config {
             bootstrap_code: code
                 .map(|path| read_secret("--bootstrap-code-file", path))
                 .transpose()?,
+            cipher: Arc::new(self.cipher()?),
         })
+    }
+
+    fn cipher(&self) -> Result<Cipher, BadConfig> {
+        let path = self.encryption_key_file.as_deref();
+        let path = path.ok_or(BadConfig::NoEncryptionKey)?;
+        let key = read_secret("--encryption-key-file", path)?;
+        Cipher::new(&key).map_err(BadConfig::EncryptionKey)
     }
 }
 
@@ -396,11 +414,14 @@ mod tests {
             path.display().to_string()
         };
         let url = file("url", "postgres://idm:hidden-word@db/idm\n");
+        let key = file("key", "a-hidden-key-of-more-than-32-characters\n");
         let parse = |more: &[&str]| {
             let base = [
                 "idm",
                 "--database-url-file",
                 &url,
+                "--encryption-key-file",
+                &key,
                 "--public-url",
                 "https://id.example.com",
             ];
@@ -415,11 +436,11 @@ mod tests {
         );
         let shown = format!("{config:?} {settings:?}");
         assert!(
-            !shown.contains("hidden-word") && !shown.contains("one-time"),
+            !shown.contains("hidden") && !shown.contains("one-time"),
             "{shown}"
         );
 
-        let empty = file("empty", "\n");
+        let (empty, short) = (file("empty", "\n"), file("short", "too-short\n"));
         for (more, flag) in [
             (["--bootstrap-code-file", &empty], "--bootstrap-code-file"),
             (["--brand-colour", "blue"], "--brand-colour"),
@@ -429,6 +450,19 @@ mod tests {
         ] {
             let error = parse(&more).settings().unwrap_err().to_string();
             assert!(error.contains(flag), "{error}");
+        }
+        for (file, words) in [
+            (None, "is missing"),
+            (Some(empty), "is empty"),
+            (Some(short), "has 9 characters; give it 32 or more"),
+        ] {
+            let config = Config {
+                encryption_key_file: file.map(PathBuf::from),
+                ..parse(&[])
+            };
+            let error = config.settings().unwrap_err().to_string();
+            assert!(error.starts_with("--encryption-key-file"), "{error}");
+            assert!(error.contains(words), "{error}");
         }
     }
 }

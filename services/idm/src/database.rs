@@ -15,7 +15,7 @@ use sqlx::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::Shared, sessions, sign_in, tickets};
+use crate::{app::Shared, door, sessions, sign_in, tickets};
 
 /// How long somebody waits for a page that says that the database is away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -115,5 +115,6 @@ async fn sweep(app: &Shared) -> sqlx::Result<()> {
     let mut connection = app.pool.acquire().await?;
     sessions::store::sweep(&mut connection, &app.settings.lifetimes, now).await?;
     tickets::sweep(&mut connection, now).await?;
+    door::store::sweep(&mut connection, now).await?;
     sign_in::store::sweep(&mut connection, now).await
 }

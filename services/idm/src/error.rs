@@ -40,6 +40,8 @@ pub enum Rejection {
     InvitationClosed,
     #[error("the organization would be left without a Super Admin")]
     LastSuperAdmin,
+    #[error("it is asked for the way to a place where no app of the platform is")]
+    UnknownPlace,
 }
 
 /// Time or whoever runs the platform mends it.
@@ -53,6 +55,10 @@ pub enum Failure {
     Database(#[source] sqlx::Error),
     #[error("the request took too long")]
     TooSlow,
+    #[error("the signing keys have not been read yet")]
+    NoKeys,
+    #[error("a token could not be signed")]
+    Sign(#[source] tokens::sign::NotSigned),
     #[error("a password could not be hashed")]
     Hash(#[source] argon2::password_hash::Error),
     #[error("a TOTP could not be made: {0}")]
@@ -150,13 +156,16 @@ impl Error {
                 Rejection::TooLarge => ("TooLarge", S::PAYLOAD_TOO_LARGE, all.too_large),
                 Rejection::TicketExpired => ("TicketExpired", S::GONE, all.ticket_expired),
                 Rejection::InvitationClosed => ("InvitationClosed", S::GONE, all.invitation_closed),
+                Rejection::UnknownPlace => ("UnknownPlace", S::BAD_REQUEST, all.unknown_place),
                 Rejection::LastSuperAdmin => ("LastSuperAdmin", S::CONFLICT, all.last_super_admin),
             },
             Self::Failed(failure) => match failure {
-                Failure::DatabaseAway(_) | Failure::NotMigrated | Failure::TooSlow => {
-                    ("DatabaseAway", S::SERVICE_UNAVAILABLE, all.database_away)
-                }
+                Failure::DatabaseAway(_)
+                | Failure::NotMigrated
+                | Failure::NoKeys
+                | Failure::TooSlow => ("DatabaseAway", S::SERVICE_UNAVAILABLE, all.database_away),
                 Failure::Database(_)
+                | Failure::Sign(_)
                 | Failure::Hash(_)
                 | Failure::Totp(_)
                 | Failure::Thread(_)

@@ -16,6 +16,7 @@ pub enum Kind {
     Session,
     Invitation,
     Mail,
+    Token,
 }
 
 impl Kind {
@@ -26,6 +27,7 @@ impl Kind {
             Self::Session => "ses",
             Self::Invitation => "inv",
             Self::Mail => "mai",
+            Self::Token => "tok",
         }
     }
 }

@@ -5,11 +5,11 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context;
 use idm::{
     app::App,
-    authorization::{self, callers::Callers, http::Door},
+    authorization::{self, callers::Callers, changes, http::Port},
     cluster::watch,
     command,
     config::{Command, Config},
-    database,
+    database, keys,
     mail::{delivery, outbox::Outbox},
     metrics::Metrics,
     routes,
@@ -97,6 +97,7 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     let app = Arc::new(App::new(settings, pool, metrics, Arc::new(Outbox), clock));
     let (readiness, liveness) = (Readiness::default(), Liveness::default());
     let (database_check, listening) = (readiness.check("database"), readiness.check("listening"));
+    let keys_check = readiness.check("signing keys");
     let admin = Admin {
         registry: Arc::new(registry),
         readiness,
@@ -105,8 +106,21 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     };
     let ended = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(admin_listener, admin, ended.clone()));
-    let watch = database::watch(Arc::clone(&app), database_check, liveness, ended.clone());
-    let watch = tokio::spawn(watch);
+    let watches = [
+        tokio::spawn(database::watch(
+            Arc::clone(&app),
+            database_check,
+            liveness.clone(),
+            ended.clone(),
+        )),
+        tokio::spawn(keys::watch::watch(
+            Arc::clone(&app),
+            keys_check,
+            liveness,
+            ended.clone(),
+        )),
+        tokio::spawn(changes::follow(Arc::clone(&app), ended.clone())),
+    ];
     let delivery = config.mail.delivery()?;
     let delivery = delivery
         .map(|delivery| tokio::spawn(delivery::run(Arc::clone(&app), delivery, ended.clone())));
@@ -126,11 +140,11 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     let answering = match cluster.filter(|_| !services.services.is_empty()) {
         Some(cluster) => {
             let listener = bind("--services-listen", services.services_listen).await?;
-            let door = Door {
+            let port = Port {
                 app: Arc::clone(&app),
                 callers: Arc::new(Callers::new(cluster, &services.services)),
             };
-            let serving = axum::serve(listener, authorization::http::router(door))
+            let serving = axum::serve(listener, authorization::http::router(port))
                 .with_graceful_shutdown(closing.clone().cancelled_owned());
             Some(tokio::spawn(async move { serving.await }))
         }
@@ -150,8 +164,10 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
         tracing::warn!("ended with open connections");
     }
     ended.cancel();
-    watch.await?;
-    for task in [mirror, delivery].into_iter().flatten() {
+    for task in watches
+        .into_iter()
+        .chain([mirror, delivery].into_iter().flatten())
+    {
         task.await?;
     }
     app.pool.close().await;

@@ -26,6 +26,7 @@ pub struct Metrics {
     duration: Histogram,
     sign_ins: Family<Outcome, Counter>,
     mails: Family<Outcome, Counter>,
+    comers: Family<Outcome, Counter>,
     database: Gauge,
 }
 
@@ -39,6 +40,7 @@ impl Metrics {
             duration: Histogram::new([0.002, 0.01, 0.05, 0.2, 1.0, 5.0]),
             sign_ins: Family::default(),
             mails: Family::default(),
+            comers: Family::default(),
             database: Gauge::default(),
         };
         let Self {
@@ -46,6 +48,7 @@ impl Metrics {
             duration,
             sign_ins,
             mails,
+            comers,
             database,
         } = metrics.clone();
         registry.register(
@@ -65,6 +68,11 @@ impl Metrics {
             mails,
         );
         registry.register(
+            "comers",
+            "Answers to the gateway's question who comes, by what became of them",
+            comers,
+        );
+        registry.register(
             "database_reachable",
             "1 while the database answers, 0 while it does not",
             database,
@@ -75,6 +83,11 @@ impl Metrics {
     /// Counts one try to deliver a mail.
     pub fn mailed(&self, outcome: &'static str) {
         self.mails.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts one who came to an app.
+    pub fn came(&self, outcome: &'static str) {
+        self.comers.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Whether the database answers.
@@ -90,12 +103,17 @@ impl Metrics {
 
     /// Counts one answer. The route is a pattern of ours, never what somebody asked for.
     pub fn answered(&self, route: &str, status: u16, duration: Duration) {
+        self.waited(route, status);
+        self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts one answer that came when there was something to say: how long that took says nothing of us.
+    pub fn waited(&self, route: &str, status: u16) {
         let answer = Answer {
             route: route.to_owned(),
             status,
         };
         self.answers.get_or_create(&answer).inc();
-        self.duration.observe(duration.as_secs_f64());
     }
 
     /// Counts one try to sign in.

@@ -12,7 +12,8 @@ use axum::{
 use crate::{
     account,
     app::Shared,
-    audit, bootstrap, home, invitations, organizations, second_factor, sessions, sign_in,
+    audit, bootstrap, door, home, invitations, keys, organizations, second_factor, sessions,
+    sign_in,
     web::{answer, form, style},
 };
 
@@ -39,6 +40,8 @@ pub fn all() -> Vec<Route> {
         (Method::GET, "/", SignedIn, get(home::http::show)),
         (Method::GET, "/style.css", Public, get(style::sheet)),
         (Method::GET, "/logo", Public, get(style::logo)),
+        (Method::GET, keys::http::PATH, Public, get(keys::http::show)),
+        (Method::GET, "/door", SignedIn, get(door::http::show)),
         (
             Method::GET,
             "/v1/bootstrap",

@@ -38,6 +38,15 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// A person who has signed in, and in whose place nobody acts.
+    #[must_use]
+    pub fn session(person: &str) -> Self {
+        Self::Session {
+            person: person.to_owned(),
+            impersonator: None,
+        }
+    }
+
     /// The uid of the person who acts or is acted for.
     #[must_use]
     pub fn person(&self) -> Option<&str> {

@@ -48,6 +48,17 @@ impl Role {
     }
 }
 
+impl From<Role> for tokens::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Member => Self::Member,
+            Role::PowerUser => Self::PowerUser,
+            Role::Admin => Self::Admin,
+            Role::SuperAdmin => Self::SuperAdmin,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(self.name())

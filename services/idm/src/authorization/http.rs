@@ -1,28 +1,34 @@
 //! The API on the wire: JSON in, JSON or problem+json (RFC 9457) out. Every address is for services alone.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use service::telemetry::with_causes;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    Answer, Answers, App as OpenApp, Apps, Asked, MOST, Question, Questions, Verdict, WhoseApps,
+    Answer, Answers, App as OpenApp, Apps, Asked, LONGEST_WAIT, MOST, Question, Questions, Since,
+    Verdict, Version, WhoseApps,
     callers::{Caller, Callers},
     store,
 };
 use crate::{
-    acl::{self, Actor, Decision, Facts, Names, Resource},
+    acl::{self, Actor, Facts, Resource},
     app::Shared,
+    door,
     error::{Error, Failure},
     language::Language,
     secret::Token,
@@ -32,23 +38,29 @@ use crate::{
 /// Bytes of a body: a hundred questions.
 const LARGEST: usize = 64 * 1024;
 
+/// Where one waits for news.
+const CHANGES: &str = "/v1/changes";
+
 /// What the handlers share.
 #[derive(Clone)]
-pub struct Door {
+pub struct Port {
     pub app: Shared,
     pub callers: Arc<Callers>,
 }
 
 /// Every address, behind the question who asks.
-pub fn router(door: Door) -> Router {
+pub fn router(port: Port) -> Router {
     Router::new()
         .route("/v1/may", post(may))
         .route("/v1/may/batch", post(batch))
         .route("/v1/apps", post(apps))
+        .route(CHANGES, get(changes))
+        .route("/v1/door/redeem", post(door::services::redeem))
+        .route("/v1/door/enter", post(door::services::enter))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "NotFound", "there is nothing here"))
         .layer(DefaultBodyLimit::max(LARGEST))
-        .layer(middleware::from_fn_with_state(door.clone(), admit))
-        .with_state(door)
+        .layer(middleware::from_fn_with_state(port.clone(), admit))
+        .with_state(port)
 }
 
 /// What is wrong with a request, or with us.
@@ -57,15 +69,26 @@ pub struct Problem {
     status: StatusCode,
     reason: &'static str,
     detail: String,
+    /// What it says beside that, for programs that know the reason.
+    more: Map<String, Value>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
+    /// A problem of this status and reason.
+    pub fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             reason,
             detail: detail.into(),
+            more: Map::new(),
         }
+    }
+
+    /// With one thing more to say.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
     }
 
     fn bad(detail: impl Into<String>) -> Self {
@@ -91,7 +114,7 @@ impl From<sqlx::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let is_retryable = self.status == StatusCode::SERVICE_UNAVAILABLE;
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": format!("urn:tutti:idm:{}", self.reason),
             "title": self.status.canonical_reason().unwrap_or_default(),
             "status": self.status.as_u16(),
@@ -99,6 +122,9 @@ impl IntoResponse for Problem {
             "reason": self.reason,
             "retryable": is_retryable,
         });
+        if let Some(members) = body.as_object_mut() {
+            members.extend(self.more);
+        }
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, content_type, body.to_string()).into_response();
         if is_retryable {
@@ -111,18 +137,23 @@ impl IntoResponse for Problem {
 }
 
 /// Lets services in that may ask, and nobody else; counts, and writes the line of the log.
-async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
+async fn admit(State(port): State<Port>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let (caller, response) = match identify(&door.callers, request.headers()).await {
+    let (caller, response) = match identify(&port.callers, request.headers()).await {
         Ok(caller) => (caller, next.run(request).await),
         Err((caller, problem)) => (caller, problem.into_response()),
     };
     let status = response.status().as_u16();
-    door.app.metrics.answered(&route, status, begun.elapsed());
+    let metrics = &port.app.metrics;
+    if route == CHANGES {
+        metrics.waited(&route, status);
+    } else {
+        metrics.answered(&route, status, begun.elapsed());
+    }
     // Thousands of answers in a second are counted, and not told one by one.
     if response.status().is_success() {
         tracing::debug!(caller, route, status, "answered a service");
@@ -176,25 +207,30 @@ async fn identify(callers: &Callers, headers: &HeaderMap) -> Result<String, (Str
     }
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+/// Reads what was asked.
+///
+/// # Errors
+/// Which field is wrong.
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     // The message names the field and what may stand there.
     serde_json::from_slice(body).map_err(|error| Problem::bad(error.to_string()))
 }
 
-fn told<T: Serialize>(answer: T) -> Response {
+/// An answer.
+pub fn told<T: Serialize>(answer: T) -> Response {
     Json(answer).into_response()
 }
 
 /// `POST /v1/may`
-async fn may(State(door): State<Door>, body: Bytes) -> Result<Response, Problem> {
+async fn may(State(port): State<Port>, body: Bytes) -> Result<Response, Problem> {
     let question: Question = read(&body)?;
-    let mut connection = door.app.connection().await?;
-    let (verdict, version) = answer(&door.app, &mut connection, question).await?;
+    let mut connection = port.app.connection().await?;
+    let (verdict, version) = answer(&port.app, &mut connection, question).await?;
     Ok(told(Answer { verdict, version }))
 }
 
 /// `POST /v1/may/batch`
-async fn batch(State(door): State<Door>, body: Bytes) -> Result<Response, Problem> {
+async fn batch(State(port): State<Port>, body: Bytes) -> Result<Response, Problem> {
     let Questions { questions } = read(&body)?;
     if questions.is_empty() || questions.len() > MOST {
         return Err(Problem::bad(format!(
@@ -202,7 +238,7 @@ async fn batch(State(door): State<Door>, body: Bytes) -> Result<Response, Proble
             questions.len()
         )));
     }
-    let mut connection = door.app.connection().await?;
+    let mut connection = port.app.connection().await?;
     let mut transaction = connection.begin().await?;
     // All answers are of one moment.
     sqlx::query("set transaction isolation level repeatable read, read only")
@@ -211,7 +247,7 @@ async fn batch(State(door): State<Door>, body: Bytes) -> Result<Response, Proble
     let mut answers = Vec::with_capacity(questions.len());
     let mut version = 0;
     for question in questions {
-        let (verdict, read_with) = answer(&door.app, &mut transaction, question).await?;
+        let (verdict, read_with) = answer(&port.app, &mut transaction, question).await?;
         answers.push(verdict);
         version = read_with;
     }
@@ -220,15 +256,15 @@ async fn batch(State(door): State<Door>, body: Bytes) -> Result<Response, Proble
 }
 
 /// `POST /v1/apps`: which apps may they open?
-async fn apps(State(door): State<Door>, body: Bytes) -> Result<Response, Problem> {
+async fn apps(State(port): State<Port>, body: Bytes) -> Result<Response, Problem> {
     let WhoseApps { actor } = read(&body)?;
-    let mut connection = door.app.connection().await?;
+    let mut connection = port.app.connection().await?;
     let mut transaction = connection.begin().await?;
     sqlx::query("set transaction isolation level repeatable read, read only")
         .execute(&mut *transaction)
         .await?;
     let version = store::version(&mut transaction).await?;
-    let apps = match find(&door.app, &mut transaction, actor).await? {
+    let apps = match find(&port.app, &mut transaction, actor).await? {
         Some(person) => {
             let found = store::apps(&mut transaction, &person).await?;
             openable(&person, found)
@@ -239,9 +275,28 @@ async fn apps(State(door): State<Door>, body: Bytes) -> Result<Response, Problem
     Ok(told(Apps { apps, version }))
 }
 
+/// `GET /v1/changes`: which version is it, once it is a larger one?
+async fn changes(
+    State(port): State<Port>,
+    since: Result<Query<Since>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(Since { after, wait }) = since.map_err(|error| Problem::bad(error.body_text()))?;
+    if wait > LONGEST_WAIT {
+        return Err(Problem::bad(format!(
+            "wait: {wait} seconds are asked for; wait at most {LONGEST_WAIT}"
+        )));
+    }
+    let version = port
+        .app
+        .changes
+        .after(after, Duration::from_secs(wait))
+        .await?;
+    Ok(told(Version { version }))
+}
+
 /// Those of the apps that a person may open.
 fn openable(person: &str, found: Vec<(OpenApp, Resource, Facts)>) -> Vec<OpenApp> {
-    let actor = session(person);
+    let actor = Actor::session(person);
     let may_open =
         |resource: &Resource, facts: Facts| !acl::openable(&actor, [(resource, facts)]).is_empty();
     found
@@ -249,13 +304,6 @@ fn openable(person: &str, found: Vec<(OpenApp, Resource, Facts)>) -> Vec<OpenApp
         .filter(|(_, resource, facts)| may_open(resource, *facts))
         .map(|(app, ..)| app)
         .collect()
-}
-
-fn session(person: &str) -> Actor {
-    Actor::Session {
-        person: person.to_owned(),
-        impersonator: None,
-    }
 }
 
 /// Whom is it asked about? `None` when a session has ended.
@@ -290,13 +338,7 @@ async fn answer(
         return Ok((Verdict::no_session(), store::version(on).await?));
     };
     let known = store::facts(on, &person, &resource, app.now()).await?;
-    let decision = acl::may(&known.facts, &session(&person), action, &resource);
-    let names = match (&decision, &known.organization) {
-        (Decision::Refuse(because), Some(organization)) => match because.needs {
-            Some(least) => store::able(on, organization, least).await?,
-            None => Names::default(),
-        },
-        _ => Names::default(),
-    };
+    let decision = acl::may(&known.facts, &Actor::session(&person), action, &resource);
+    let names = store::able_instead(on, &decision, &known).await?;
     Ok((Verdict::of(decision, &names), known.version))
 }

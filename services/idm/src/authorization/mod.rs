@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Nothing is kept between two questions: a change that was committed is in every answer after it, whichever
-//! replica gives it. The words of a question and its answer stand here.
+//! replica gives it. Whoever keeps an answer all the same hears of changes (`changes`). The words of a question and its answer stand here.
 
 pub mod callers;
+pub mod changes;
 pub mod http;
 pub mod store;
 
@@ -18,6 +19,8 @@ use crate::acl::{Action, Because, Decision, Names, Resource};
 
 /// Questions in one batch, at most.
 pub const MOST: usize = 100;
+/// Seconds that one may wait for a change; a replica that ends waits for no longer.
+pub const LONGEST_WAIT: u64 = 20;
 
 /// May this one do that?
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +44,22 @@ pub struct Questions {
 #[serde(deny_unknown_fields)]
 pub struct WhoseApps {
     pub actor: Asked,
+}
+
+/// Since when is something else?
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Since {
+    /// The version that is known.
+    pub after: i64,
+    /// Seconds to wait for a larger one.
+    pub wait: u64,
+}
+
+/// The version of what decides who may do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Version {
+    pub version: i64,
 }
 
 /// Whom it is asked about.

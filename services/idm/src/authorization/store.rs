@@ -6,7 +6,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{FromRow, PgConnection};
 
 use super::App;
-use crate::acl::{Facts, Kind, Named, Names, Resource, Role};
+use crate::acl::{Decision, Facts, Kind, Named, Names, Resource, Role};
 
 /// Facts, and the version that they were read with.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ pub async fn version(on: &mut PgConnection) -> sqlx::Result<i64> {
 ///
 /// # Errors
 /// What the database has against it.
-pub async fn able(on: &mut PgConnection, organization: &str, least: Role) -> sqlx::Result<Names> {
+async fn able(on: &mut PgConnection, organization: &str, least: Role) -> sqlx::Result<Names> {
     let high: Vec<&str> = Role::ALL
         .into_iter()
         .filter(|role| *role >= least)
@@ -148,6 +148,24 @@ pub async fn able(on: &mut PgConnection, organization: &str, least: Role) -> sql
         Some(Named { name, role })
     };
     Ok(Names(rows.into_iter().filter_map(named).collect()))
+}
+
+/// Whom one could ask who was refused; nobody where that is not theirs to know.
+///
+/// # Errors
+/// What the database has against it.
+pub async fn able_instead(
+    on: &mut PgConnection,
+    decision: &Decision,
+    known: &Known,
+) -> sqlx::Result<Names> {
+    match (decision, &known.organization) {
+        (Decision::Refuse(because), Some(organization)) => match because.needs {
+            Some(least) => able(on, organization, least).await,
+            None => Ok(Names::default()),
+        },
+        _ => Ok(Names::default()),
+    }
 }
 
 #[derive(FromRow)]

@@ -1,5 +1,5 @@
-//! What there is in the cluster, as people see it: organizations, however they were made, and the apps that
-//! home leads to. What is seen is pure and stands here; how it is watched in `watch`, its rows in `store`.
+//! What there is in the cluster, as people see it: organizations, however they were made, the apps that
+//! home leads to, and the hostnames by which the door leads to them. What is seen is pure and stands here; how it is watched in `watch`, its rows in `store`.
 //!
 //! Every replica mirrors; what one has written the others find done.
 
@@ -27,6 +27,15 @@ pub struct Instance {
     pub url: Option<String>,
 }
 
+/// A Route of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    pub hostname: String,
+    /// Requests whose path begins with it.
+    pub path: String,
+    pub instance: Key,
+}
+
 /// What is in the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -35,6 +44,8 @@ pub struct Seen {
     /// Titles of apps by the name of their definition.
     pub apps: BTreeMap<String, String>,
     pub instances: BTreeMap<Key, Instance>,
+    /// Routes that are accepted.
+    pub lanes: Vec<Lane>,
 }
 
 impl Seen {
@@ -65,6 +76,25 @@ impl Seen {
             shown.insert(key.clone(), Shown { title, url });
         }
         shown
+    }
+
+    /// Where each hostname of an organization leads. Of several Routes the one counts that takes most of it: the
+    /// shortest path, then the first instance.
+    #[must_use]
+    pub fn hostnames(&self) -> BTreeMap<String, Key> {
+        let mut lanes: Vec<&Lane> = self
+            .lanes
+            .iter()
+            .filter(|lane| self.organizations.contains_key(&lane.instance.0))
+            .collect();
+        lanes.sort_by_key(|lane| (lane.path.len(), &lane.instance));
+        let mut hostnames = BTreeMap::new();
+        for lane in lanes {
+            hostnames
+                .entry(lane.hostname.clone())
+                .or_insert_with(|| lane.instance.clone());
+        }
+        hostnames
     }
 }
 
@@ -107,6 +137,7 @@ mod tests {
                     instance("wordpress", Some("https://d")),
                 ),
             ]),
+            ..Seen::default()
         };
         let titles: Vec<_> = seen
             .shown()
@@ -120,5 +151,30 @@ mod tests {
         ];
         let expected = expected.map(|(name, title)| (name.to_owned(), title.to_owned()));
         assert_eq!(titles, expected);
+    }
+
+    #[test]
+    fn a_hostname_leads_to_the_instance_that_has_most_of_it() {
+        let lane = |hostname: &str, path: &str, instance: Key| Lane {
+            hostname: hostname.to_owned(),
+            path: path.to_owned(),
+            instance,
+        };
+        let seen = Seen {
+            organizations: BTreeMap::from([("acme".to_owned(), "Acme".to_owned())]),
+            lanes: vec![
+                lane("www.acme.example", "/wiki", key("acme", "wiki")),
+                lane("www.acme.example", "/", key("acme", "blog")),
+                lane("*.acme.example", "/b", key("acme", "shop")),
+                lane("*.acme.example", "/a", key("acme", "blog")),
+                lane("id.example.com", "/", key("tutti-system", "tutti")),
+            ],
+            ..Seen::default()
+        };
+        let expected = BTreeMap::from([
+            ("*.acme.example".to_owned(), key("acme", "blog")),
+            ("www.acme.example".to_owned(), key("acme", "blog")),
+        ]);
+        assert_eq!(seen.hostnames(), expected);
     }
 }

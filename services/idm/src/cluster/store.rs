@@ -62,6 +62,49 @@ pub async fn remove_instance(on: &mut PgConnection, key: &Key) -> sqlx::Result<(
     Ok(())
 }
 
+/// Every hostname, and the instance that it leads to.
+///
+/// # Errors
+/// What the database has against it.
+pub async fn hostnames(on: &mut PgConnection) -> sqlx::Result<BTreeMap<String, Key>> {
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as("select hostname, organization, instance from hostnames")
+            .fetch_all(on)
+            .await?;
+    let pair = |(hostname, organization, instance)| (hostname, (organization, instance));
+    Ok(rows.into_iter().map(pair).collect())
+}
+
+/// # Errors
+/// What the database has against it.
+pub async fn set_hostname(
+    on: &mut PgConnection,
+    hostname: &str,
+    (organization, instance): &Key,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into hostnames (hostname, organization, instance) values ($1, $2, $3)
+         on conflict (hostname) do update set organization = excluded.organization,
+             instance = excluded.instance",
+    )
+    .bind(hostname)
+    .bind(organization)
+    .bind(instance)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// # Errors
+/// What the database has against it.
+pub async fn remove_hostname(on: &mut PgConnection, hostname: &str) -> sqlx::Result<()> {
+    sqlx::query("delete from hostnames where hostname = $1")
+        .bind(hostname)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
 /// # Errors
 /// What the database has against it.
 pub async fn set_title(on: &mut PgConnection, organization: &Organization) -> sqlx::Result<()> {

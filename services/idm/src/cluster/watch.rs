@@ -1,4 +1,4 @@
-//! Follows organizations, definitions and instances, and mirrors what people see of them into the database.
+//! Follows organizations, definitions, instances and Routes, and mirrors what people see of them into the database.
 
 use std::{
     collections::BTreeMap,
@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use crds::{AppDefinition, AppInstance, Organization as Object};
+use crds::{AppDefinition, AppInstance, Organization as Object, Route, labels};
 use futures_util::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     runtime::{
@@ -22,7 +23,7 @@ use service::telemetry::with_causes;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Instance, Key, Seen, Shown, store};
+use super::{Instance, Key, Lane, Seen, Shown, store};
 use crate::{
     app::{App, Shared},
     audit::{self, Actor, Deed, Origin},
@@ -41,6 +42,7 @@ struct Watched {
     organizations: Store<Object>,
     apps: Store<AppDefinition>,
     instances: Store<AppInstance>,
+    routes: Store<Route>,
 }
 
 /// Mirrors until told to stop.
@@ -52,6 +54,7 @@ pub async fn follow(app: Shared, client: Client, stop: CancellationToken) {
         organizations: watch(&client, &changed, &mut tasks),
         apps: watch(&client, &changed, &mut tasks),
         instances: watch(&client, &changed, &mut tasks),
+        routes: watch(&client, &changed, &mut tasks),
     };
     stop.run_until_cancelled(mirror(&app, &watched, &changed))
         .await;
@@ -63,6 +66,7 @@ async fn mirror(app: &App, watched: &Watched, changed: &Notify) {
         watched.organizations.wait_until_ready(),
         watched.apps.wait_until_ready(),
         watched.instances.wait_until_ready(),
+        watched.routes.wait_until_ready(),
     );
     if listed.is_err() {
         return;
@@ -110,8 +114,29 @@ impl Watched {
                 .map(|object| (object.name_any(), object.spec.title.clone()))
                 .collect(),
             instances: instances.iter().map(instance).collect(),
+            lanes: self
+                .routes
+                .state()
+                .iter()
+                .filter_map(|it| lane(it))
+                .collect(),
         }
     }
+}
+
+/// What a Route says, when the gateway serves it and it is an instance's.
+fn lane(route: &Route) -> Option<Lane> {
+    let conditions = &route.status.as_ref()?.conditions;
+    let is_accepted = |one: &Condition| one.type_ == "Accepted" && one.status == "True";
+    if !conditions.iter().any(is_accepted) {
+        return None;
+    }
+    let instance = route.labels().get(labels::INSTANCE)?.clone();
+    Some(Lane {
+        hostname: route.spec.hostname.clone(),
+        path: route.spec.path_prefix.clone(),
+        instance: (route.namespace()?, instance),
+    })
 }
 
 /// Follows one kind, and tells when something changed.
@@ -143,15 +168,16 @@ where
 struct Known {
     organizations: BTreeMap<String, String>,
     shown: BTreeMap<Key, Shown>,
+    hostnames: BTreeMap<String, Key>,
 }
 
 /// Writes what differs from what is known, or from what the database has. Organizations whose object is gone
 /// keep their people.
 async fn write(app: &App, seen: &Seen, known: &mut Option<Known>) -> Result<(), Failure> {
-    let shown = seen.shown();
-    let is_known = known
-        .as_ref()
-        .is_some_and(|it| it.organizations == seen.organizations && it.shown == shown);
+    let (shown, hostnames) = (seen.shown(), seen.hostnames());
+    let is_known = known.as_ref().is_some_and(|it| {
+        it.organizations == seen.organizations && it.shown == shown && it.hostnames == hostnames
+    });
     if is_known {
         return Ok(());
     }
@@ -179,10 +205,20 @@ async fn write(app: &App, seen: &Seen, known: &mut Option<Known>) -> Result<(), 
     for key in before.keys().filter(|key| !shown.contains_key(*key)) {
         store::remove_instance(&mut transaction, key).await?;
     }
+    let before = store::hostnames(&mut transaction).await?;
+    for (hostname, key) in &hostnames {
+        if before.get(hostname) != Some(key) {
+            store::set_hostname(&mut transaction, hostname, key).await?;
+        }
+    }
+    for hostname in before.keys().filter(|it| !hostnames.contains_key(*it)) {
+        store::remove_hostname(&mut transaction, hostname).await?;
+    }
     transaction.commit().await?;
     *known = Some(Known {
         organizations: seen.organizations.clone(),
         shown,
+        hostnames,
     });
     Ok(())
 }

@@ -83,6 +83,9 @@ pub(super) static TEXTS: Texts = Texts {
     organization_name: "Kurzname",
     organization_name_help: "Kleinbuchstaben, Ziffern und Bindestriche; er kann nicht geändert werden.",
     audit_trail: "Protokoll (JSON-Zeilen)",
+    led_on: "Sie sind angemeldet und werden zu Ihrer App geführt.",
+    door_closed: "Sie dürfen diese App nicht öffnen",
+    signed_in_as: "Sie sind als {email} angemeldet. Für ein anderes Konto melden Sie sich erst ab.",
     mail_invitation_subject: "Einladung zu {organization}",
     mail_invitation_body: "Sie sind zu {organization} eingeladen, als {role}.\n\nÖffnen Sie diesen Link innerhalb von {days} Tagen:\n\n{link}\n\nWenn Sie nicht wissen, worum es geht, tun Sie nichts.\n",
     errors: Errors {
@@ -137,6 +140,10 @@ pub(super) static TEXTS: Texts = Texts {
         last_super_admin: (
             "Es muss einen Super Admin geben",
             "Dies ist der letzte der Organisation. Machen Sie zuerst jemand anderen zum Super Admin.",
+        ),
+        unknown_place: (
+            "Dort ist keine App",
+            "Die Adresse, zu der es gehen sollte, ist keine einer App von hier. Öffnen Sie die App von der Startseite aus.",
         ),
         database_away: (
             "Das Anmelden geht gerade nicht",

@@ -83,6 +83,9 @@ pub(super) static TEXTS: Texts = Texts {
     organization_name: "Short name",
     organization_name_help: "Lower-case letters, digits and hyphens; it cannot be changed.",
     audit_trail: "Audit trail (JSON lines)",
+    led_on: "You are signed in, and are led to your app.",
+    door_closed: "You may not open this app",
+    signed_in_as: "You are signed in as {email}. With another account, sign out first.",
     mail_invitation_subject: "Invitation to {organization}",
     mail_invitation_body: "You are invited to {organization} as {role}.\n\nOpen this link within {days} days:\n\n{link}\n\nIf you do not know what this is about, do nothing.\n",
     errors: Errors {
@@ -128,6 +131,10 @@ pub(super) static TEXTS: Texts = Texts {
         last_super_admin: (
             "There must be a Super Admin",
             "This is the last one of the organization. Make somebody else Super Admin first.",
+        ),
+        unknown_place: (
+            "No app is there",
+            "The address that you were to be led to is not one of an app here. Open the app from the start page.",
         ),
         database_away: (
             "Sign-in does not work at the moment",

@@ -113,6 +113,7 @@ pub struct Errors {
     pub ticket_expired: Pair,
     pub invitation_closed: Pair,
     pub last_super_admin: Pair,
+    pub unknown_place: Pair,
     pub database_away: Pair,
     pub internal: Pair,
 }
@@ -233,6 +234,10 @@ pub struct Texts {
     pub organization_name: &'static str,
     pub organization_name_help: &'static str,
     pub audit_trail: &'static str,
+    pub led_on: &'static str,
+    pub door_closed: &'static str,
+    /// With `{email}`.
+    pub signed_in_as: &'static str,
     /// With `{organization}`.
     pub mail_invitation_subject: &'static str,
     /// With `{organization}`, `{role}`, `{link}` and `{days}`.

@@ -64,6 +64,32 @@ pub async fn find(
     .await
 }
 
+/// One of somebody's by its uid, if it lives; also of a person who may not sign in any more.
+///
+/// # Errors
+/// What the database has against it.
+pub async fn find_of(
+    on: &mut PgConnection,
+    person: &str,
+    uid: &str,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> sqlx::Result<Option<Session>> {
+    sqlx::query_as(
+        "select s.uid as session_uid, s.last_seen_at, p.uid, p.email, p.name, p.locale, p.is_staff,
+                p.is_suspended, p.confirmed_at is not null as is_confirmed,
+                p.totp_secret is not null as has_totp, p.created_at
+         from sessions s join people p on p.uid = s.person
+         where s.uid = $1 and s.person = $2 and s.ends_at > $3 and s.last_seen_at > $4",
+    )
+    .bind(uid)
+    .bind(person)
+    .bind(now.to_sqlx())
+    .bind(lifetimes.seen_since(now).to_sqlx())
+    .fetch_optional(on)
+    .await
+}
+
 /// Remembers that a session was seen, when the last time was long enough ago.
 ///
 /// # Errors

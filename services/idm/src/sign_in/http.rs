@@ -99,7 +99,7 @@ pub async fn submit(
     let next = path::local(&form.next);
     let outcome = super::with_password(&app, &visit, &form.email, &form.password).await?;
     match &outcome {
-        Outcome::SignedIn(entry) => Ok(welcome(entry, Redirect::to(next).into_response())),
+        Outcome::SignedIn(entry) => Ok(welcome(entry, page::lead_on(&app, &visit, next)?)),
         Outcome::SecondStep(ticket) => {
             let query = serde_urlencoded::to_string([("next", next)]).unwrap_or_default();
             let mut response =
@@ -156,7 +156,7 @@ pub async fn submit_second_step(
     let next = path::local(&form.next);
     let outcome = super::with_code(&app, &visit, form.code.expose_secret()).await?;
     if let Outcome::SignedIn(entry) = &outcome {
-        return Ok(welcome(entry, Redirect::to(next).into_response()));
+        return Ok(welcome(entry, page::lead_on(&app, &visit, next)?));
     }
     let texts = visit.texts();
     let problem = problem(&outcome, texts, texts.problems.wrong_code);

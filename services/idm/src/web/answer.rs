@@ -21,6 +21,7 @@ use super::{
 use crate::{
     app::{App, Shared},
     error::{Error, Facts, Failure, Rejection, Told},
+    keys,
 };
 
 /// A request that takes longer is given up; the longest of ours hashes a password.
@@ -48,7 +49,10 @@ pub async fn carry(State(app): State<Shared>, mut request: Request, next: Next) 
             return Err(Error::from(Rejection::ForeignRequest));
         }
         // What everybody sees alike is answered without the database, too.
-        let is_for_all = matches!(route.as_deref(), Some("/style.css" | "/logo"));
+        let is_for_all = matches!(
+            route.as_deref(),
+            Some("/style.css" | "/logo" | keys::http::PATH)
+        );
         if let Some(token) = cookie::read(request.headers(), Name::Session).filter(|_| !is_for_all)
         {
             visit = visit.clone().with_session(&app, token).await?;

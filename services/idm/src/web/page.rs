@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 
@@ -13,7 +13,7 @@ use serde::{
     de::{IntoDeserializer, value::StrDeserializer},
 };
 
-use super::Visit;
+use super::{Visit, path};
 use crate::{
     app::App,
     brand::Brand,
@@ -135,6 +135,38 @@ pub fn show_form(has_problem: bool, page: &impl Template) -> Result<Response, Er
         StatusCode::OK
     };
     show(status, page)
+}
+
+/// Leads on after a form that signed somebody in.
+///
+/// Browsers hold the answer to a form to the `form-action` of its page, and Chromium all that the answer leads
+/// to as well: our policy names ourselves, but the door leads to hosts of apps. So where it is the door that
+/// comes next, the form ends with a page, and the browser goes on from there by itself; the policy stays as
+/// narrow as it is.
+///
+/// # Errors
+/// When the page cannot be rendered.
+pub fn lead_on(app: &App, visit: &Visit, path: &str) -> Result<Response, Error> {
+    if !path::is_door(path) {
+        return Ok(Redirect::to(path).into_response());
+    }
+    let page = OnwardPage {
+        frame: Frame::new(app, visit),
+        path,
+    };
+    let mut response = show(StatusCode::OK, &page)?;
+    // Paths of ours are ASCII without control characters.
+    if let Ok(value) = HeaderValue::from_str(&format!("0; url={path}")) {
+        response.headers_mut().insert(header::REFRESH, value);
+    }
+    Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct OnwardPage<'a> {
+    frame: Frame,
+    path: &'a str,
 }
 
 /// Leads on to a page after a deed, so that loading it again does nothing again.

@@ -13,6 +13,12 @@ pub fn local(next: &str) -> &str {
     if is_local { next } else { "/" }
 }
 
+/// Whether it is the gateway's door, from where one is led to another host.
+#[must_use]
+pub fn is_door(path: &str) -> bool {
+    path == "/door" || path.starts_with("/door?")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +43,16 @@ mod tests {
             "/ä",
         ] {
             assert_eq!(local(foreign), "/", "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn the_door_is_one_address() {
+        for well in ["/door", "/door?to=https%3A%2F%2Fshop.example.com%2F"] {
+            assert!(is_door(well), "{well}");
+        }
+        for other in ["/", "/doors", "/account?next=/door"] {
+            assert!(!is_door(other), "{other}");
         }
     }
 

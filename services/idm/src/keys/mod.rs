@@ -1,0 +1,126 @@
+//! The keys that sign the gateway's tokens. All replicas share one set, in the database and encrypted
+//! (`cipher`); each reads it again and again, and whichever finds that a key is due makes it, while the others
+//! wait (`watch`). Others fetch the public parts (`http`).
+
+pub mod cipher;
+pub mod http;
+pub mod store;
+pub mod watch;
+
+use arc_swap::ArcSwapOption;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use tokens::{
+    Algorithm, Envelope, Expected, KeySet, Pass, Policy, PrivateKey, PublicKeys, Token, Tolerance,
+    rotation::{self, Next},
+    sign::NotSigned,
+};
+
+/// Gateways verify it with little work, and it makes short tokens.
+const ALGORITHM: Algorithm = Algorithm::Es256;
+
+const POLICY: Policy = Policy {
+    use_for: SignedDuration::from_hours(24 * 30),
+    // Of what is signed here, a pass lives longest.
+    longest_life: Pass::LONGEST_LIFE,
+};
+
+/// The set as this replica read it last.
+#[derive(Default)]
+pub struct Keys(ArcSwapOption<Read>);
+
+/// A set that was read.
+pub struct Read {
+    set: KeySet,
+    public: PublicKeys,
+}
+
+impl Keys {
+    /// `None` until it was read once.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<Read>> {
+        self.0.load_full()
+    }
+
+    fn put(&self, set: KeySet) {
+        let public = set.public();
+        self.0.store(Some(Arc::new(Read { set, public })));
+    }
+}
+
+impl Read {
+    /// Signs.
+    ///
+    /// # Errors
+    /// When no key signs now, or the token says too much.
+    pub fn sign<T: Token>(&self, token: &T, envelope: &Envelope<'_>) -> Result<String, NotSigned> {
+        tokens::sign(&self.set, ALGORITHM, token, envelope)
+    }
+
+    /// Believes what was signed here, or says which check failed.
+    ///
+    /// # Errors
+    /// The check.
+    pub fn verify<T: Token>(
+        &self,
+        text: &str,
+        issuer: &str,
+        now: Timestamp,
+        place: T::Place<'_>,
+    ) -> Result<tokens::Verified<T>, tokens::Refusal> {
+        let expected = Expected {
+            issuer,
+            now,
+            tolerance: Tolerance::OWN,
+        };
+        tokens::verify(text, &self.public, &expected, place)
+    }
+
+    /// What verifies.
+    #[must_use]
+    pub fn public(&self) -> &PublicKeys {
+        &self.public
+    }
+}
+
+/// Whether something is to be done with the set.
+fn is_due(set: &KeySet, now: Timestamp) -> bool {
+    !matches!(next(set, now), Next::Rest(_))
+}
+
+/// Does what is due, which is not much: a key is made, or some are dropped.
+fn turn(set: &mut KeySet, now: Timestamp) -> Result<(), watch::NoKeys> {
+    loop {
+        match next(set, now) {
+            Next::Rest(_) => return Ok(()),
+            Next::Publish(algorithm) => {
+                set.publish(PrivateKey::generate(algorithm)?, &POLICY, now)?;
+            }
+            Next::DropRetired => set.drop_retired(now),
+        }
+    }
+}
+
+fn next(set: &KeySet, now: Timestamp) -> Next {
+    rotation::next(set, &[ALGORITHM], &POLICY, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_key_signs_at_once_and_after_a_month_the_next_one_does() {
+        let (mut set, now) = (KeySet::default(), Timestamp::UNIX_EPOCH);
+        assert!(is_due(&set, now));
+        turn(&mut set, now).unwrap();
+        let first = set.current(ALGORITHM, now).unwrap().id().to_owned();
+        assert!(!is_due(&set, now));
+        let later = now + SignedDuration::from_hours(24 * 29);
+        assert!(is_due(&set, later));
+        turn(&mut set, later).unwrap();
+        assert_eq!(set.current(ALGORITHM, later).unwrap().id(), first);
+        let month = now + SignedDuration::from_hours(24 * 30);
+        assert_ne!(set.current(ALGORITHM, month).unwrap().id(), first);
+    }
+}
