@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use idm::{
     authorization::{
         callers::{AUDIENCE, Callers},
-        http::{Door, router},
+        http::{Port, router},
     },
     organizations::{self, Organization, Role},
 };
@@ -52,7 +52,7 @@ async fn token(name: &str, audience: &str) -> String {
     made.status.unwrap().token
 }
 
-async fn service_token() -> &'static str {
+pub async fn service_token() -> &'static str {
     static TOKEN: OnceCell<String> = OnceCell::const_new();
     TOKEN
         .get_or_init(|| token("asking-service", AUDIENCE))
@@ -60,20 +60,20 @@ async fn service_token() -> &'static str {
 }
 
 /// A replica's port for services.
-async fn serve(stage: &Stage) -> SocketAddr {
+pub async fn serve(stage: &Stage) -> SocketAddr {
     let plane = ControlPlane::shared().await.unwrap();
     let client = plane.client().await.unwrap();
-    let door = Door {
+    let port = Port {
         app: Arc::clone(&stage.app),
         callers: Arc::new(Callers::new(client, &[SERVICE.to_owned()])),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router(door)).await });
+    tokio::spawn(async move { axum::serve(listener, router(port)).await });
     address
 }
 
-async fn post(at: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, Value) {
+pub async fn post(at: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, Value) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut request = client.post(format!("http://{at}{path}")).json(body);
     if !token.is_empty() {
@@ -83,7 +83,7 @@ async fn post(at: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, Va
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-async fn ask(at: SocketAddr, path: &str, body: Value) -> Value {
+pub async fn ask(at: SocketAddr, path: &str, body: Value) -> Value {
     let (status, answer) = post(at, path, service_token().await, &body).await;
     assert_eq!(status, 200, "{answer}");
     answer
@@ -125,7 +125,15 @@ async fn nobody_is_answered_but_services_that_may_ask() {
         token("asking-service", "https://kubernetes.default.svc").await,
     );
     let forged = format!("{}x", service_token().await);
-    for path in ["/v1/may", "/v1/may/batch", "/v1/apps", "/v1/other"] {
+    for path in [
+        "/v1/may",
+        "/v1/may/batch",
+        "/v1/apps",
+        "/v1/changes",
+        "/v1/door/redeem",
+        "/v1/door/enter",
+        "/v1/other",
+    ] {
         for (token, expected) in [
             ("", (401, "NoToken")),
             ("guess", (401, "BadToken")),
@@ -140,7 +148,9 @@ async fn nobody_is_answered_but_services_that_may_ask() {
     }
     // Nor on the port that the gateway leads to.
     let browser = stage.browser();
-    assert_eq!(browser.get("/v1/may").await.status, 404);
+    for path in ["/v1/may", "/v1/changes", "/v1/door/redeem"] {
+        assert_eq!(browser.get(path).await.status, 404, "{path}");
+    }
 }
 
 #[tokio::test]

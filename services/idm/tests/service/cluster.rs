@@ -1,5 +1,5 @@
-//! What there is in a cluster, a real API server: organizations that were made with kubectl, and the apps that
-//! home leads to.
+//! What there is in a cluster, a real API server: organizations that were made with kubectl, the apps that
+//! home leads to, and the hostnames that the door leads to.
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ async fn put(client: &Client, object: Value) {
         let resource = match kind.as_str() {
             "Namespace" => ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&()),
             "Organization" => ApiResource::erase::<crds::Organization>(&()),
+            "Route" => ApiResource::erase::<crds::Route>(&()),
             "AppDefinition" => ApiResource::erase::<crds::AppDefinition>(&()),
             _ => ApiResource::erase::<crds::AppInstance>(&()),
         };
@@ -61,6 +62,92 @@ fn instance(name: &str, url: &str) -> Value {
         "spec": { "app": "wordpress", "version": "6.8" },
         "status": { "url": url },
     })
+}
+
+/// A Route, as the operator writes it; `accepted` is its condition.
+fn route(name: &str, hostname: &str, instance: Option<&str>, accepted: &str) -> Value {
+    let labels = instance.map(|instance| json!({ "app.kubernetes.io/instance": instance }));
+    let mut route = json!({
+        "apiVersion": "tutti.dev/v1alpha1", "kind": "Route",
+        "metadata": { "name": name, "namespace": "doors" },
+        "spec": { "hostname": hostname, "backend": { "service": "web", "port": 80 } },
+        "status": { "conditions": [{
+            "type": "Accepted", "status": accepted, "reason": "Tested", "message": "",
+            "lastTransitionTime": "2026-11-27T00:00:00Z",
+        }] },
+    });
+    if let Some(labels) = labels {
+        route["metadata"]["labels"] = labels;
+    }
+    route
+}
+
+#[tokio::test]
+async fn the_door_knows_the_hostnames_of_routes_that_are_served() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let client = plane.client().await.unwrap();
+    plane.install(&crds::all()).await.unwrap();
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "doors" },
+    });
+    put(&client, namespace).await;
+    put(&client, organization("doors", "Doors")).await;
+    for route in [
+        route("one", "one.doors.example", Some("shop"), "True"),
+        route("all", "*.doors.example", Some("wiki"), "True"),
+        route("taken", "taken.doors.example", Some("shop"), "False"),
+        route("platform", "id.doors.example", None, "True"),
+    ] {
+        put(&client, route).await;
+    }
+    let stage = Stage::start().await;
+    let stop = CancellationToken::new();
+    let mirrors = [(); 2].map(|()| {
+        let follow = watch::follow(Arc::clone(&stage.app), client.clone(), stop.clone());
+        tokio::spawn(follow)
+    });
+    let known = async || -> Vec<(String, String)> {
+        sqlx::query_as(
+            "select hostname, instance from hostnames where organization = 'doors' order by hostname",
+        )
+        .fetch_all(&stage.pool)
+        .await
+        .unwrap()
+    };
+    let are = async |expected: &[(&str, &str)]| {
+        let expected: Vec<(String, String)> = expected
+            .iter()
+            .map(|(hostname, instance)| ((*hostname).to_owned(), (*instance).to_owned()))
+            .collect();
+        until(async || known().await == expected).await;
+    };
+    are(&[("*.doors.example", "wiki"), ("one.doors.example", "shop")]).await;
+    // One is served by now, another not any more, and one is another instance's.
+    put(
+        &client,
+        route("taken", "taken.doors.example", Some("shop"), "True"),
+    )
+    .await;
+    put(
+        &client,
+        route("one", "one.doors.example", Some("shop"), "False"),
+    )
+    .await;
+    put(
+        &client,
+        route("all", "*.doors.example", Some("shop"), "True"),
+    )
+    .await;
+    are(&[("*.doors.example", "shop"), ("taken.doors.example", "shop")]).await;
+    let routes: Api<crds::Route> = Api::namespaced(client.clone(), "doors");
+    for name in ["all", "taken"] {
+        routes.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    are(&[]).await;
+    stop.cancel();
+    for mirror in mirrors {
+        mirror.await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -121,9 +208,13 @@ async fn what_is_made_with_kubectl_is_found_at_home_and_what_is_gone_is_not() {
         !page.contains("news") && page.contains(">WordPress</a>")
     })
     .await;
-    let deeds = stage.deeds().await;
-    let made = deeds.iter().filter(|deed| *deed == "OrganizationMade");
-    assert_eq!(made.count(), 1, "by whichever replica: {deeds:?}");
+    let made: i64 = sqlx::query_scalar(
+        "select count(*) from audit where deed = 'OrganizationMade' and details->>'name' = 'acme'",
+    )
+    .fetch_one(&stage.pool)
+    .await
+    .unwrap();
+    assert_eq!(made, 1, "by whichever replica");
     stop.cancel();
     for mirror in mirrors {
         mirror.await.unwrap();

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What every page must have; read from its text, which we write ourselves.
-fn check(page: &Answer, language: &str) {
+pub fn check(page: &Answer, language: &str) {
     let body = &page.body;
     let count = |mark: &str| body.matches(mark).count();
     assert!(

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::fresh_database;
+use crate::support::{ENCRYPTION_KEY, fresh_database};
 
 fn idm(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idm"));
@@ -48,9 +48,16 @@ fn the_configuration_is_checked_and_what_is_wrong_is_named() {
         "url",
         "postgres://idm:hidden-word@db.example.com/idm",
     );
+    let key = file(
+        folder.path(),
+        "key",
+        "a-hidden-key-of-more-than-32-characters",
+    );
     let (is_well, said) = run(&[
         "--database-url-file",
         &url,
+        "--encryption-key-file",
+        &key,
         "--public-url",
         "https://id.example.com",
         "--check-config",
@@ -65,11 +72,17 @@ fn the_configuration_is_checked_and_what_is_wrong_is_named() {
     ] {
         assert!(lines.contains(&line), "{line}: {said}");
     }
-    assert!(!said.contains("hidden-word"), "{said}");
-    let by_environment = idm(&["--public-url", "https://id.example.com", "--check-config"])
-        .env("TUTTI_DATABASE_URL", "postgres://idm:hidden-word@db/idm")
-        .output()
-        .unwrap();
+    assert!(!said.contains("hidden-"), "{said}");
+    let by_environment = idm(&[
+        "--encryption-key-file",
+        &key,
+        "--public-url",
+        "https://id.example.com",
+        "--check-config",
+    ])
+    .env("TUTTI_DATABASE_URL", "postgres://idm:hidden-word@db/idm")
+    .output()
+    .unwrap();
     let said = String::from_utf8(by_environment.stdout).unwrap();
     assert!(
         said.contains("TUTTI_DATABASE_URL  (environment, not shown)")
@@ -88,6 +101,15 @@ fn the_configuration_is_checked_and_what_is_wrong_is_named() {
         (
             &["--database-url-file", "/nowhere", "--check-config"],
             "/nowhere cannot be read",
+        ),
+        (
+            &[
+                "--database-url-file",
+                &url,
+                "--public-url",
+                "https://id.example.com",
+            ],
+            "--encryption-key-file",
         ),
         (&["--database-url-file", &url], "--public-url"),
         (&["admin", "verify-audit"], "--database-url-file"),
@@ -120,6 +142,7 @@ async fn it_starts_serves_and_ends_when_it_is_told_to_and_makes_an_administrator
     let folder = tempfile::tempdir().unwrap();
     let url = file(folder.path(), "url", &fresh_database().await);
     let code = file(folder.path(), "code", "one-time");
+    let key = file(folder.path(), "key", ENCRYPTION_KEY);
     let (listen, admin) = (
         format!("127.0.0.1:{}", free_port()),
         format!("127.0.0.1:{}", free_port()),
@@ -130,6 +153,8 @@ async fn it_starts_serves_and_ends_when_it_is_told_to_and_makes_an_administrator
         "https://id.example.com",
         "--drain-delay",
         "0",
+        "--encryption-key-file",
+        &key,
     ]);
     command
         .args(["--listen", &listen, "--admin-listen", &admin])

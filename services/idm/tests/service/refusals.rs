@@ -69,7 +69,7 @@ async fn strangers_are_refused_at_every_address_that_is_not_public() {
             "{path}"
         );
     }
-    assert!(walked >= 22, "{walked} addresses are not public");
+    assert!(walked >= 23, "{walked} addresses are not public");
     let public: Vec<&str> = routes::all()
         .into_iter()
         .filter(|route| route.access == Access::Public)
@@ -78,6 +78,7 @@ async fn strangers_are_refused_at_every_address_that_is_not_public() {
     let expected = [
         "/style.css",
         "/logo",
+        "/.well-known/jwks.json",
         "/v1/bootstrap",
         "/bootstrap",
         "/bootstrap",

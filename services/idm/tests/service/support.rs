@@ -13,6 +13,7 @@ use idm::{
     brand::{Brand, Colour},
     database,
     identifier::Kind,
+    keys::{self, cipher::Cipher},
     language::Language,
     mail::outbox::Outbox,
     metrics::Metrics,
@@ -34,29 +35,33 @@ pub const ORIGIN: &str = "https://id.example.com";
 pub const PASSWORD: &str = "quiet lantern under the pear tree";
 pub const CODE: &str = "bootstrap-code-of-the-tests";
 
+/// What the replicas of the tests encrypt their signing keys with.
+pub const ENCRYPTION_KEY: &str = "encryption-key-of-the-tests-0123456789";
+
 /// One or more replicas over one database.
 pub struct Stage {
     pub app: Shared,
     /// As the superuser, who may tamper.
     pub pool: PgPool,
+    url: String,
     address: SocketAddr,
     shift: Arc<AtomicI64>,
 }
 
 /// A migrated database of this test's own.
 pub async fn fresh_database() -> String {
+    database_on(Postgres::shared().await.unwrap()).await
+}
+
+/// A migrated database of a server.
+pub async fn database_on(server: &Postgres) -> String {
     let migrate = async |url: &str| {
         let pool = PgPool::connect(url).await?;
         database::migrate(&pool).await?;
         pool.close().await;
         Ok(())
     };
-    Postgres::shared()
-        .await
-        .unwrap()
-        .database("idm", migrate)
-        .await
-        .unwrap()
+    server.database("idm", migrate).await.unwrap()
 }
 
 impl Stage {
@@ -83,6 +88,7 @@ impl Stage {
                 longest: SignedDuration::from_hours(168),
             },
             bootstrap_code: Some(SecretString::from(CODE)),
+            cipher: Arc::new(Cipher::new(&ENCRYPTION_KEY.into()).unwrap()),
         };
         change(&mut settings);
         let pool = database::pool(url.parse().unwrap(), 10);
@@ -99,13 +105,25 @@ impl Stage {
             clock,
         ));
         app.is_migrated.store(true, SeqCst);
+        // A database without tables has no keys; who starts on one is about something else.
+        let _ = keys::watch::look(&app).await;
         let address = serve(Arc::clone(&app)).await;
         Self {
             app,
             pool,
+            url,
             address,
             shift,
         }
+    }
+
+    /// A replica of its own over the same database: with its own connections, and with what it has read itself.
+    pub async fn twin(&self) -> Self {
+        self.twin_with(|_| {}).await
+    }
+
+    pub async fn twin_with(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_on(self.url.clone(), change).await
     }
 
     /// Another replica over the same database.
