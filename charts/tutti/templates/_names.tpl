@@ -64,6 +64,8 @@ https://{{ include "tutti.idm.hostname" . }}{{ if ne $port 443 }}:{{ $port }}{{ 
 {{- if .Values.idm.enabled -}}
 - name: idm-bootstrap
   generated: { code: 20 }
+- name: idm-encryption
+  generated: { key: 64 }
 {{- if .Values.postgresql.enabled }}
 - name: idm-database
   generated: { password: 32 }
