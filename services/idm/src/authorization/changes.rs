@@ -19,6 +19,9 @@ const CHANNEL: &str = "grants";
 /// How often it is looked in any case: news can be lost with a connection.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Before the first look; versions begin with 1.
+const NONE: i64 = 0;
+
 /// The version that this replica knows.
 pub struct Changes(watch::Sender<i64>);
 
@@ -27,9 +30,6 @@ impl Default for Changes {
         Self(watch::Sender::new(NONE))
     }
 }
-
-/// Before the first look; versions begin with 1.
-const NONE: i64 = 0;
 
 impl Changes {
     /// The version, as soon as it is larger than this one, or when the patience is at its end.

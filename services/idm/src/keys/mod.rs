@@ -7,9 +7,10 @@ pub mod http;
 pub mod store;
 pub mod watch;
 
+use std::sync::Arc;
+
 use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::Arc;
 use tokens::{
     Algorithm, Envelope, Expected, KeySet, Pass, Policy, PrivateKey, PublicKeys, Token, Tolerance,
     rotation::{self, Next},
@@ -108,6 +109,7 @@ fn next(set: &KeySet, now: Timestamp) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokens::keys::PUBLISHED_AHEAD;
 
     #[test]
     fn a_first_key_signs_at_once_and_after_a_month_the_next_one_does() {
@@ -116,11 +118,12 @@ mod tests {
         turn(&mut set, now).unwrap();
         let first = set.current(ALGORITHM, now).unwrap().id().to_owned();
         assert!(!is_due(&set, now));
-        let later = now + SignedDuration::from_hours(24 * 29);
+        let later = now + POLICY.use_for - PUBLISHED_AHEAD;
+        assert!(!is_due(&set, later - SignedDuration::from_secs(1)));
         assert!(is_due(&set, later));
         turn(&mut set, later).unwrap();
         assert_eq!(set.current(ALGORITHM, later).unwrap().id(), first);
-        let month = now + SignedDuration::from_hours(24 * 30);
+        let month = now + POLICY.use_for;
         assert_ne!(set.current(ALGORITHM, month).unwrap().id(), first);
     }
 }
