@@ -14,7 +14,7 @@ use idm::{
 };
 use jiff::{SignedDuration, Timestamp};
 use lab::postgres::Postgres;
-use reqwest::Url;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokens::{
     Algorithm, Envelope, Expected, Identity, Instance, KeySet, Pass, Policy, PrivateKey,
@@ -594,6 +594,31 @@ async fn a_change_is_told_at_once_and_no_change_when_the_patience_ends() {
 }
 
 #[tokio::test]
+async fn a_change_is_told_although_the_connection_that_listens_was_lost() {
+    let stage = Stage::start().await;
+    let at = serve(&stage).await;
+    let stop = follow(&stage);
+    let acme = acme(&stage).await;
+    let mut before = version(at, 0, 20).await;
+    for number in 0..3 {
+        // By the superuser's own connection, which is spared.
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+        let uid = stage.person(&format!("person{number}@acme.test")).await;
+        before = version(at, 0, 0).await.max(before);
+        stage.join(&acme, &uid, Role::Member).await;
+        let after = version(at, before, 20).await;
+        assert!(after > before, "round {number}");
+    }
+    stop.cancel();
+}
+
+#[tokio::test]
 async fn the_door_leads_to_apps_of_the_platform_and_nowhere_else() {
     let stage = Stage::start().await;
     let acme = acme(&stage).await;
@@ -665,6 +690,11 @@ async fn who_may_not_open_an_app_is_told_why_and_whom_to_ask() {
         "{}",
         answer.body
     );
+
+    let accept = [("accept", "application/json")];
+    let answer = ben.send(Method::GET, &door_to(&to), None, &accept).await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.body.contains("NotAllowed"), "{}", answer.body);
 
     // Of another organization, and of the staff: neither hears who is in this one.
     let other = stage.organization("other").await;
