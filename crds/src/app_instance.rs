@@ -7,7 +7,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::quantity;
+use crate::{quantity, route::Access};
 
 /// In a rule: what was wished of volumes may not have been granted. It may be taken back, down to what
 /// there is, which the operator sees to.
@@ -97,6 +97,12 @@ pub struct AppInstanceSpec {
     #[x_kube(validation = Rule::new(r"self.all(name, !self[name].matches('[\x00-\x08\x0B-\x1F\x7F]'))")
         .message("settings: a value holds a control character; remove it"))]
     pub settings: BTreeMap<String, String>,
+
+    /// Who may open it: `public` is everybody, `members` are those of the organization that may open its
+    /// apps and are signed in, `admins` are its admins. What is not public, and is no page, such as an
+    /// API or a feed, is refused without a sign-in, too.
+    #[serde(default)]
+    pub access: Access,
 
     /// No pods run, everything is kept, and its addresses say that it is stopped.
     #[serde(default)]

@@ -336,7 +336,7 @@ async fn an_instance_that_says_little_gets_the_defaults() {
     assert_eq!(
         made["spec"],
         json!({
-            "app": "wordpress", "version": "6.8", "stopped": false, "paused": false,
+            "app": "wordpress", "version": "6.8", "access": "public", "stopped": false, "paused": false,
             "deletionPolicy": "Retain",
         })
     );

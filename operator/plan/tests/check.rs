@@ -5,6 +5,7 @@ use crds::{
     app_definition::{Engine, SecurityException},
     labels,
     organization::PodSecurity,
+    route::Access,
 };
 use plan::{
     Observed, Rejection,
@@ -311,6 +312,18 @@ fn a_domain_under_the_platforms_own_zone_stops_nothing_and_gets_no_route() {
         let routed = state.routes.iter().filter(|it| it.spec.hostname == domain);
         assert_eq!((state.domains.len(), routed.count()), (1, 0), "{domain}");
     }
+}
+
+#[test]
+fn who_may_open_an_instance_is_said_of_each_of_its_hostnames() {
+    let accesses = |shop: &Instance| -> Vec<Access> {
+        let routes = granted(&wordpress().after(shop), shop).routes;
+        routes.iter().map(|route| route.spec.access).collect()
+    };
+    let mut shop = shop().domain("www.acme.example");
+    assert_eq!(accesses(&shop), [Access::Public; 2]);
+    shop.spec.access = Access::Members;
+    assert_eq!(accesses(&shop), [Access::Members; 2]);
 }
 
 #[test]

@@ -328,7 +328,7 @@ async fn let_in(
     match door.admit(&route.target, &caller).await {
         Ok(visitor) => Ok(Some(visitor)),
         Err(Turn::Refused(refusal)) => Err(refusal.into()),
-        Err(Turn::SignIn { to }) => Err(led(to, None)),
+        Err(Turn::SignIn { to, cookie }) => Err(led(to, cookie)),
         Err(Turn::Back { to, cookie }) => Err(led(to, Some(cookie))),
     }
 }

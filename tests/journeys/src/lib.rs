@@ -182,6 +182,24 @@ impl Story {
         internet::change(self.lab.state(), &change)
     }
 
+    /// Makes an administrator of the platform by command, and returns their password. The first one of
+    /// all is another story's, which is waited for.
+    pub async fn make_administrator(&self, email: &str, name: &str) -> Result<String> {
+        let site = self.site(&self.sign_in_url())?;
+        let is_there = || async {
+            let asked = site.json("/v1/bootstrap").await?;
+            ensure!(asked.body.contains("false"), "{}", asked.body);
+            Ok(())
+        };
+        // When this story is told alone, nobody comes.
+        let _ = within(60, "there is an administrator", is_there).await;
+        let command = ["idm", "admin", "create", "--email", email, "--name", name];
+        let exec = ["exec", "-n", PLATFORM, "deployment/idm", "--"];
+        let told = self.kubectl(&[&exec[..], &command].concat()).await?;
+        let password = told.split_whitespace().last().context("no password")?;
+        Ok(password.to_owned())
+    }
+
     /// Runs the lab's kubectl.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         kubectl(&self.lab, arguments).await

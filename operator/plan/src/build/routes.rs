@@ -2,7 +2,7 @@
 
 use crds::{
     Route, RouteSpec,
-    route::{Access, Backend, Timeouts},
+    route::{Backend, Timeouts},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -40,7 +40,7 @@ fn route(wish: &Wish<'_>, metadata: ObjectMeta, hostname: &str) -> Route {
                 port: SERVICE_PORT,
                 protocol: wish.definition.port.protocol,
             },
-            access: Access::Public,
+            access: wish.instance.spec.access,
             redirect_to: None,
             hsts_seconds: None,
             plain_http: false,

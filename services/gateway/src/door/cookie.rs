@@ -1,39 +1,60 @@
-//! The cookie that holds a pass. By its `__Host-` prefix browsers keep it for this host only, over TLS, for
-//! all paths; no script reads it, and no backend gets it.
+//! Our two cookies: one holds a pass, the other tells the browser that was led to sign in from any other. By
+//! their `__Host-` prefix browsers keep them for this host only, over TLS, for all paths; no script reads them,
+//! and no backend gets them.
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use memchr::memmem;
 
-const NAME: &str = "__Host-tutti-pass";
+const PASS: &str = "__Host-tutti-pass";
+const STATE: &str = "__Host-tutti-door";
 /// As long as a pass is good for; another one comes long before, while somebody is there.
 const SECONDS: u32 = 15 * 60;
 
-/// The pass that a request carries. Said twice it is none: somebody has put one beside ours.
-pub fn read(headers: &HeaderMap) -> Option<&str> {
-    let mut passes = headers
+/// The pass that a request carries.
+pub fn pass(headers: &HeaderMap) -> Option<&str> {
+    only(headers, PASS).filter(|pass| is_token(pass))
+}
+
+/// What the browser was given when it was led to sign in.
+pub fn state(headers: &HeaderMap) -> Option<&str> {
+    only(headers, STATE).filter(|state| is_state(state))
+}
+
+/// The value of a cookie. Said twice it is none: somebody has put one beside ours.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='));
-    let pass = passes.next()?;
-    let is_one = passes.next().is_none();
-    (is_one && is_token(pass)).then_some(pass)
+        .filter_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// The header that has a browser keep a pass; `None` for what is none.
-pub fn make(pass: &str) -> Option<HeaderValue> {
-    if !is_token(pass) {
-        return None;
-    }
+pub fn keep_pass(pass: &str) -> Option<HeaderValue> {
+    is_token(pass).then(|| keep(PASS, pass)).flatten()
+}
+
+/// The header that has a browser keep a state; `None` for what is none.
+pub fn keep_state(state: &str) -> Option<HeaderValue> {
+    is_state(state).then(|| keep(STATE, state)).flatten()
+}
+
+fn keep(name: &str, value: &str) -> Option<HeaderValue> {
     let cookie =
-        format!("{NAME}={pass}; Path=/; Max-Age={SECONDS}; Secure; HttpOnly; SameSite=Lax");
+        format!("{name}={value}; Path=/; Max-Age={SECONDS}; Secure; HttpOnly; SameSite=Lax");
     HeaderValue::try_from(cookie).ok()
 }
 
-/// Takes the pass out of what the backend gets.
+/// Takes them out of what the backend gets.
 pub fn strip(headers: &mut HeaderMap) {
-    let holds = |line: &HeaderValue| memmem::find(line.as_bytes(), NAME.as_bytes()).is_some();
+    const OURS: [&str; 2] = [PASS, STATE];
+    let holds = |line: &HeaderValue| {
+        OURS.iter()
+            .any(|name| memmem::find(line.as_bytes(), name.as_bytes()).is_some())
+    };
     if !headers.get_all(COOKIE).iter().any(holds) {
         return;
     }
@@ -46,7 +67,8 @@ pub fn strip(headers: &mut HeaderMap) {
             .map(<[u8]>::trim_ascii)
             .filter(|pair| {
                 let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-                !pair.is_empty() && name.trim_ascii() != NAME.as_bytes()
+                let name = name.trim_ascii();
+                !pair.is_empty() && !OURS.iter().any(|ours| name == ours.as_bytes())
             })
             .collect();
         if !kept.is_empty()
@@ -55,6 +77,11 @@ pub fn strip(headers: &mut HeaderMap) {
             headers.append(COOKIE, line);
         }
     }
+}
+
+/// Whether it can be one of ours: 128 bits as hexadecimal digits.
+fn is_state(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether it can be a token: three parts of base64url.
@@ -79,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_pass_is_read_from_any_line_and_only_when_it_is_there_once() {
-        let read = |lines: &[&'static str]| read(&headers(lines)).map(str::to_owned);
+        let read = |lines: &[&'static str]| pass(&headers(lines)).map(str::to_owned);
         assert_eq!(
             read(&["a=1; __Host-tutti-pass=x.y.z"]),
             Some("x.y.z".into())
@@ -99,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_backend_gets_every_cookie_but_the_pass() {
+    fn the_backend_gets_every_cookie_but_ours() {
         let stripped = |lines: &[&'static str]| {
             let mut headers = headers(lines);
             strip(&mut headers);
@@ -109,7 +136,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            stripped(&["a=1; __Host-tutti-pass=x.y.z; b=2"]),
+            stripped(&["a=1; __Host-tutti-pass=x.y.z; __Host-tutti-door=1; b=2"]),
             ["a=1; b=2"]
         );
         assert_eq!(
@@ -126,11 +153,12 @@ mod tests {
 
     #[test]
     fn a_cookie_is_for_this_host_over_tls_and_for_no_script() {
-        let cookie = make("x.y.z").unwrap();
+        let cookie = keep_pass("x.y.z").unwrap();
         assert_eq!(
             cookie,
             "__Host-tutti-pass=x.y.z; Path=/; Max-Age=900; Secure; HttpOnly; SameSite=Lax"
         );
-        assert_eq!(make("x.y.z; Domain=test"), None);
+        assert_eq!(keep_pass("x.y.z; Domain=test"), None);
+        assert_eq!(keep_state("0; Domain=test"), None);
     }
 }

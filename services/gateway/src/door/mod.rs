@@ -7,6 +7,9 @@
 //!         └─> else idm is asked (enter): in, to sign in again, or not at all
 //! ```
 //!
+//! A ticket is good only in the browser that was led to idm: it comes back with a state that this browser has
+//! in a cookie. Else somebody could sign others in as themselves, and read what those then write.
+//!
 //! Neither tickets nor passes are read here: idm signed them, and idm says what they are worth.
 //! `changes.rs` follows the version of everything that decides who may do what; an answer of an older
 //! version is asked for anew. While idm does not answer, what was answered before holds for members until
@@ -29,6 +32,7 @@ use crate::{errors::Refusal, metrics::DoorMetrics, routes::table::Target};
 pub use cookie::strip;
 use idm::{Idm, NoAnswer};
 use remembered::{Key, Remembered};
+use ticket::Return;
 
 /// What is not heard of idm for so long is taken as silence.
 pub const SILENCE: Duration = Duration::from_secs(5);
@@ -74,7 +78,11 @@ pub enum Turn {
     /// To the same page once more, without what only concerned us.
     Back { to: String, cookie: HeaderValue },
     /// To idm, and back.
-    SignIn { to: String },
+    SignIn {
+        to: String,
+        /// The state that comes back with the ticket.
+        cookie: Option<HeaderValue>,
+    },
     /// No further.
     Refused(Refusal),
 }
@@ -117,12 +125,12 @@ impl Door {
         let Some(instance) = target.instance.as_deref() else {
             return Err(Turn::Refused(Refusal::SignInNotAvailable));
         };
-        if let Some((ticket, rest)) = ticket::take(caller.uri)
+        if let Some(back) = ticket::take(caller.uri)
             && *caller.method == Method::GET
         {
-            return Err(self.redeem(caller, ticket, &rest).await);
+            return Err(self.redeem(caller, &back).await);
         }
-        let Some(pass) = cookie::read(caller.headers) else {
+        let Some(pass) = cookie::pass(caller.headers) else {
             return Err(self.sign_in(caller));
         };
         let needs_admin = target.access == Access::Admins;
@@ -143,21 +151,26 @@ impl Door {
     }
 
     /// A ticket becomes a pass, once.
-    async fn redeem(&self, caller: &Caller<'_>, ticket: &str, rest: &str) -> Turn {
+    async fn redeem(&self, caller: &Caller<'_>, back: &Return<'_>) -> Turn {
+        let state = cookie::state(caller.headers);
+        if state.is_none() || state != back.state {
+            let code = "OtherBrowser".to_owned();
+            return self.turn(caller, NoAnswer::Ticket { code });
+        }
         let answer = self
             .idm
-            .redeem(ticket, caller.host, caller.uri.path())
+            .redeem(back.ticket, caller.host, caller.uri.path())
             .await;
         self.metrics.answered(idm::name(&answer));
         let redeemed = match answer {
             Ok(redeemed) => redeemed,
             Err(refused) => return self.turn(caller, refused),
         };
-        let Some(cookie) = redeemed.pass.as_deref().and_then(cookie::make) else {
+        let Some(cookie) = redeemed.pass.as_deref().and_then(cookie::keep_pass) else {
             return Turn::Refused(Refusal::SignInAway);
         };
         Turn::Back {
-            to: format!("{}{rest}", caller.origin),
+            to: format!("{}{}", caller.origin, back.rest),
             cookie,
         }
     }
@@ -184,7 +197,7 @@ impl Door {
         match answer {
             Ok((answer, version)) => {
                 self.news.answers();
-                let cookie = answer.pass.as_deref().and_then(cookie::make);
+                let cookie = answer.pass.as_deref().and_then(cookie::keep_pass);
                 let entry = answer.into_entry(version, UNCHECKED);
                 self.remembered.put(key, entry.clone());
                 Ok(Entered { entry, cookie })
@@ -225,12 +238,17 @@ impl Door {
         if !is_page {
             return Turn::Refused(Refusal::NotSignedIn);
         }
-        let rest = ticket::without(caller.uri);
+        // All windows of a browser have the same one: none outdates another.
+        let known = cookie::state(caller.headers);
+        let new = || format!("{:032x}", rand::random::<u128>());
+        let state = known.map_or_else(new, str::to_owned);
+        let rest = ticket::with_state(caller.uri, &state);
         let to = form_urlencoded::Serializer::new(String::new())
             .append_pair("to", &format!("{}{rest}", caller.origin))
             .finish();
         Turn::SignIn {
             to: format!("{}/door?{to}", self.sign_in),
+            cookie: cookie::keep_state(&state),
         }
     }
 }

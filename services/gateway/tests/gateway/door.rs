@@ -169,6 +169,13 @@ fn guarded(backend: &Backend, access: &str) -> Value {
     route
 }
 
+/// What a browser is given when it is led to sign in.
+fn state(led: &Answer) -> String {
+    let cookie = led.header(SET_COOKIE.as_str());
+    let state = cookie.strip_prefix("__Host-tutti-door=").unwrap();
+    state.split(';').next().unwrap().to_owned()
+}
+
 fn page(path: &str, cookie: &str) -> Request<Body> {
     Request::get(format!("https://team.apps.test{path}"))
         .header("accept", HTML)
@@ -189,10 +196,16 @@ async fn strangers_are_led_to_sign_in_and_programs_are_told() {
         .await;
     let led = gateway.ask(page("/a%20b?c=d&e", "")).await;
     assert_eq!(led.status, 303);
+    let state = state(&led);
+    let to = "https%3A%2F%2Fteam.apps.test%2Fa%2520b%3Fc%3Dd%26e%26tutti_state%3D";
     assert_eq!(
         led.header("location"),
-        "https://id.apps.test/door?to=https%3A%2F%2Fteam.apps.test%2Fa%2520b%3Fc%3Dd%26e"
+        format!("https://id.apps.test/door?to={to}{state}")
     );
+    let again = gateway
+        .ask(page("/", &format!("__Host-tutti-door={state}")))
+        .await;
+    assert!(again.header("location").ends_with(&state), "{again:?}");
     assert_eq!(led.header("cache-control"), "no-store");
     let program = gateway.get("https://team.apps.test/").await;
     assert_eq!(program.status, 401);
@@ -223,9 +236,15 @@ async fn a_ticket_becomes_a_cookie_and_leads_to_the_page_that_was_asked_for() {
     let_in["pass"] = PASS.into();
     idm.changes(TICKET, 200, let_in);
     let gateway = idm.gateway(&[guarded(&backend, "members")]).await;
-    let back = gateway
-        .ask(page(&format!("/a?b=1&tutti_ticket={TICKET}"), ""))
-        .await;
+    let led = gateway.ask(page("/a?b=1", "")).await;
+    let state = state(&led);
+    let ours = format!("__Host-tutti-door={state}");
+    let address = format!("/a?b=1&tutti_state={state}&tutti_ticket={TICKET}");
+    for other in [String::new(), format!("__Host-tutti-door={:032x}", 1)] {
+        let refused = gateway.ask(page(&address, &other)).await;
+        assert_eq!(refused.status, 403, "in another browser: {}", refused.body);
+    }
+    let back = gateway.ask(page(&address, &ours)).await;
     assert_eq!(back.status, 303, "{}", back.body);
     assert_eq!(back.header("location"), "https://team.apps.test/a?b=1");
     assert_eq!(
@@ -238,9 +257,7 @@ async fn a_ticket_becomes_a_cookie_and_leads_to_the_page_that_was_asked_for() {
     );
 
     idm.changes(TICKET, 403, json!({ "reason": "TicketUsed" }));
-    let used = gateway
-        .ask(page(&format!("/a?tutti_ticket={TICKET}"), ""))
-        .await;
+    let used = gateway.ask(page(&address, &ours)).await;
     assert_eq!(used.status, 403);
     assert!(used.body.contains("not good any more"), "{}", used.body);
     assert!(!used.body.contains("TicketUsed"), "{}", used.body);

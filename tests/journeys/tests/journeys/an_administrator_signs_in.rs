@@ -85,11 +85,8 @@ async fn with_the_code(story: &Story, site: &Site, browser: &Browser, email: &st
 }
 
 async fn by_command(story: &Story, site: &Site, browser: &Browser, email: &str) -> Result<()> {
-    let command = ["idm", "admin", "create", "--email", email, "--name", NAME];
-    let exec = ["exec", "-n", journeys::PLATFORM, "deployment/idm", "--"];
-    let told = story.kubectl(&[&exec[..], &command].concat()).await?;
-    let password = told.split_whitespace().last().context("no password")?;
-    sign_in(browser, &site.url, email, password).await?;
+    let password = story.make_administrator(email, NAME).await?;
+    sign_in(browser, &site.url, email, &password).await?;
     is_at_home(browser).await
 }
 

@@ -7,6 +7,7 @@ mod a_person_gets_a_wordpress;
 mod a_renewal_goes_unnoticed;
 mod a_second_app_is_data_only;
 mod a_service_asks_what_somebody_may;
+mod a_site_for_members;
 mod a_site_moves_here;
 mod a_visitor_comes_early;
 mod a_wildcard_by_a_delegated_challenge;

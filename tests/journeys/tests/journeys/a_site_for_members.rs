@@ -1,0 +1,142 @@
+//! A site that only members may open: a stranger is led to sign in and comes back to the page, signed in as
+//! themselves; who is removed stands outside within a second. Two people in Chromium, each in a browser of
+//! their own.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use journeys::{App, Browser, PAGE, Story, took, within};
+use serde_json::json;
+
+const PASSWORD: &str = "nine quiet owls in a barn";
+
+#[tokio::test]
+async fn members_come_in_by_signing_in_and_who_is_removed_stands_outside() -> Result<()> {
+    let story = Story::begin("door").await?;
+    let organization = story.organization().await?;
+    let app = App::define(&story, |_| {}).await?;
+    let wish = json!({"app": app.name, "version": "1", "access": "members"});
+    organization.order("team", wish).await?;
+    let instance = organization.ready("team").await?;
+    let url = instance
+        .status
+        .and_then(|status| status.url)
+        .context("no address")?;
+
+    let site = story.site(&url)?;
+    let stranger = site.page(PAGE).await?;
+    ensure!(stranger.status == 303, "{stranger:?}");
+    ensure!(
+        stranger
+            .header("location")
+            .starts_with(&format!("{}/door?to=", story.sign_in_url())),
+        "{stranger:?}"
+    );
+    let program = site.json(PAGE).await?;
+    ensure!(program.status == 401, "{program:?}");
+    let forged = site
+        .request(reqwest::Method::GET, PAGE)
+        .header("cookie", "__Host-tutti-pass=e30.e30.e30")
+        .header("x-tutti-identity", "e30.e30.e30");
+    let forged = site.send(forged).await?;
+    ensure!(forged.status == 401, "{forged:?}");
+
+    let (staff, member) = (
+        Browser::start(&story.lab).await?,
+        Browser::start(&story.lab).await?,
+    );
+    let outcome = tell(&story, &organization.name, &url, &staff, &member).await;
+    let outcome = member.witness("door", outcome).await;
+    staff.witness("door-staff", outcome).await?;
+    staff.close().await?;
+    member.close().await?;
+    organization.end().await
+}
+
+async fn tell(
+    story: &Story,
+    organization: &str,
+    url: &str,
+    staff: &Browser,
+    member: &Browser,
+) -> Result<()> {
+    let id = story.sign_in_url();
+    let mark = rand::random::<u32>();
+    let (ann, bob) = (
+        format!("ann-{mark:08x}@example.com"),
+        format!("bob-{mark:08x}@example.com"),
+    );
+    let password = story.make_administrator(&ann, "Ann Story").await?;
+    staff.open(&format!("{id}/sign-in")).await?;
+    sign_in(staff, &ann, &password).await?;
+    staff.until(30, "location.pathname === '/'").await?;
+    let people = format!("{id}/organizations/{organization}/people");
+    staff.open(&people).await?;
+    staff.fill("#email", &bob).await?;
+    staff.set("#role", "Power User").await?;
+    staff.click("form[action$='/invitations'] button").await?;
+    let invitation = staff.find_text(".notice code").await?;
+
+    // The stranger is led to sign in, and has no account yet.
+    let page = page_of(url);
+    member.open(&page).await?;
+    member.until(30, "location.pathname === '/sign-in'").await?;
+    member.open(&invitation).await?;
+    member.fill("#name", "Bob Story").await?;
+    member.fill("#password", PASSWORD).await?;
+    member.click("main button").await?;
+    member.until(30, "location.pathname === '/'").await?;
+    member.open(&page).await?;
+    stands_before(member, &page).await?;
+
+    // Signed out everywhere, the page is closed; the way back is through the form.
+    member.open(&id).await?;
+    member.click("header form button").await?;
+    member.until(30, "location.pathname === '/sign-in'").await?;
+    let page = within(10, "the pass is worth nothing", || async {
+        let page = page_of(url);
+        member.open(&page).await?;
+        let at = member.address().await?;
+        ensure!(at.starts_with(&id), "still at {at}");
+        Ok(page)
+    })
+    .await?;
+    sign_in(member, &bob, PASSWORD).await?;
+    stands_before(member, &page).await?;
+
+    staff.open(&people).await?;
+    let begun = Instant::now();
+    staff.click("form[action$='/remove'] button").await?;
+    within(10, "the door is closed", || async {
+        member.open(&page_of(url)).await?;
+        let source = member.source().await?;
+        ensure!(source.contains("MayNot"), "{source}");
+        Ok(())
+    })
+    .await?;
+    took("somebody who was removed stands outside", begun);
+    Ok(())
+}
+
+/// A page that the browser has not kept.
+fn page_of(url: &str) -> String {
+    format!("{url}{PAGE}?ver={:08x}", rand::random::<u32>())
+}
+
+async fn sign_in(browser: &Browser, email: &str, password: &str) -> Result<()> {
+    browser.fill("#email", email).await?;
+    browser.fill("#password", password).await?;
+    browser.click("main button").await
+}
+
+/// Whether a browser shows the page that was asked for, and its address says nothing of how it came there.
+async fn stands_before(browser: &Browser, page: &str) -> Result<()> {
+    within(30, "the page is shown", || async {
+        let at = browser.address().await?;
+        ensure!(at == page, "at {at}");
+        let source = browser.source().await?;
+        ensure!(source.contains("wp-core-ui"), "{source}");
+        Ok(())
+    })
+    .await
+}
