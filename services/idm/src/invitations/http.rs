@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -272,7 +273,8 @@ pub async fn join(
     if step(opened.owner.as_deref(), Some(person)) != Step::Join {
         return Err(Rejection::NotAllowed.into());
     }
-    accept(&app, &visit, &mut transaction, &opened, person).await?;
+    let_in(&mut transaction, &opened, person, app.now()).await?;
+    write_down(&app, &visit, &mut transaction, &opened, person).await?;
     transaction.commit().await?;
     Ok(lead("/", Some(Notice::Joined)))
 }
@@ -328,28 +330,41 @@ pub async fn register(
     if !people::store::insert(&mut transaction, &new, now).await? {
         return again(problems.email_taken.to_owned());
     }
+    let_in(&mut transaction, &opened, &uid, now).await?;
     let made = audit::New {
         organization: Some(&opened.organization.uid),
         ..audit::New::by(Actor::Person(&uid), Deed::PersonMade, Some(&uid))
     };
     audit::store::append(&mut transaction, visit.origin(), made, now).await?;
-    accept(&app, &visit, &mut transaction, &opened, &uid).await?;
+    write_down(&app, &visit, &mut transaction, &opened, &uid).await?;
     let entry = sign_in::enter(&app, &visit, &mut transaction, &uid, "invitation").await?;
     transaction.commit().await?;
     Ok(welcome(&entry, lead("/", Some(Notice::Joined))))
 }
 
-/// Lets somebody in, and closes the invitation.
-async fn accept(
+/// Lets somebody in, and closes the invitation. Nothing was written into the audit before: everybody takes the
+/// version of grants first and the end of the trail after it, or two would wait for each other.
+async fn let_in(
+    on: &mut PgConnection,
+    opened: &Opened,
+    person: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let invitation = &opened.invitation;
+    store::close(on, &invitation.uid, Some(person), now).await?;
+    organizations::store::join(on, &invitation.organization, person, invitation.role, now).await?;
+    Ok(())
+}
+
+/// Writes down that somebody came in.
+async fn write_down(
     app: &App,
     visit: &Visit,
     on: &mut PgConnection,
     opened: &Opened,
     person: &str,
 ) -> Result<(), Error> {
-    let (invitation, now) = (&opened.invitation, app.now());
-    store::close(on, &invitation.uid, Some(person), now).await?;
-    organizations::store::join(on, &invitation.organization, person, invitation.role, now).await?;
+    let invitation = &opened.invitation;
     let details = [
         ("invitation", invitation.uid.as_str()),
         ("role", invitation.role.name()),
@@ -361,7 +376,7 @@ async fn accept(
         organization: Some(&invitation.organization),
         details: &details,
     };
-    audit::store::append(on, visit.origin(), new, now).await?;
+    audit::store::append(on, visit.origin(), new, app.now()).await?;
     Ok(())
 }
 

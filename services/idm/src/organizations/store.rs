@@ -85,12 +85,13 @@ pub async fn list(on: &mut PgConnection) -> sqlx::Result<Vec<Organization>> {
 }
 
 /// Holds an organization until the transaction ends: whoever changes roles does so first, so that two who
-/// step down at once come one after the other.
+/// step down at once come one after the other. Who joins meanwhile is not kept waiting: they refer to the row, and
+/// may hold what the holder will want.
 ///
 /// # Errors
 /// What the database has against it.
 pub async fn hold(on: &mut PgConnection, uid: &str) -> sqlx::Result<()> {
-    sqlx::query("select from organizations where uid = $1 for update")
+    sqlx::query("select from organizations where uid = $1 for no key update")
         .bind(uid)
         .execute(on)
         .await?;
