@@ -17,6 +17,7 @@ pub enum Kind {
     Invitation,
     Mail,
     Token,
+    Team,
 }
 
 impl Kind {
@@ -28,6 +29,7 @@ impl Kind {
             Self::Invitation => "inv",
             Self::Mail => "mai",
             Self::Token => "tok",
+            Self::Team => "tea",
         }
     }
 }

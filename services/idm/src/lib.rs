@@ -34,5 +34,6 @@ pub mod second_factor;
 pub mod secret;
 pub mod sessions;
 pub mod sign_in;
+pub mod teams;
 pub mod tickets;
 pub mod web;

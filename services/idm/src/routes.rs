@@ -13,7 +13,7 @@ use crate::{
     account,
     app::Shared,
     audit, bootstrap, door, home, invitations, keys, organizations, second_factor, sessions,
-    sign_in,
+    sign_in, teams,
     web::{answer, form, style},
 };
 
@@ -199,6 +199,60 @@ pub fn all() -> Vec<Route> {
             "/organizations/{name}/invitations/{uid}/revoke",
             SignedIn,
             post(invitations::http::revoke),
+        ),
+        (
+            Method::GET,
+            "/organizations/{name}/teams",
+            SignedIn,
+            get(teams::http::list),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams",
+            SignedIn,
+            post(teams::http::make),
+        ),
+        (
+            Method::GET,
+            "/organizations/{name}/teams/{uid}",
+            SignedIn,
+            get(teams::http::show),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams/{uid}/rename",
+            SignedIn,
+            post(teams::http::rename),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams/{uid}/delete",
+            SignedIn,
+            post(teams::http::delete),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams/{uid}/members",
+            SignedIn,
+            post(teams::http::put_in),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams/{uid}/members/{person}/remove",
+            SignedIn,
+            post(teams::http::take_out),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams/{uid}/instances",
+            SignedIn,
+            post(teams::http::give),
+        ),
+        (
+            Method::POST,
+            "/organizations/{name}/teams/{uid}/instances/{instance}/take",
+            SignedIn,
+            post(teams::http::take),
         ),
         (
             Method::GET,

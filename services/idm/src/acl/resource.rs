@@ -207,6 +207,15 @@ impl Resource {
         }
     }
 
+    /// The name of the instance in its organization, when it is one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Self::Instance { name, .. } => name.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The role that would be given.
     #[must_use]
     pub const fn role(&self) -> Option<Role> {

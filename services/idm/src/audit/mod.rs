@@ -41,6 +41,13 @@ pub enum Deed {
     RoleChanged,
     MemberRemoved,
     MemberLeft,
+    TeamMade,
+    TeamRenamed,
+    TeamDeleted,
+    TeamMemberAdded,
+    TeamMemberRemoved,
+    InstanceGiven,
+    InstanceTaken,
 }
 
 impl fmt::Display for Deed {

@@ -20,13 +20,13 @@ use service::telemetry::with_causes;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    Answer, Answers, App as OpenApp, Apps, Asked, LONGEST_WAIT, MOST, Question, Questions, Since,
-    Verdict, Version, WhoseApps,
+    Answer, Answers, Apps, Asked, LONGEST_WAIT, MOST, Question, Questions, Since, Verdict, Version,
+    WhoseApps,
     callers::{Caller, Callers},
-    store,
+    openable, store,
 };
 use crate::{
-    acl::{self, Actor, Facts, Resource},
+    acl::{self, Actor},
     app::Shared,
     door,
     error::{Error, Failure},
@@ -292,18 +292,6 @@ async fn changes(
         .after(after, Duration::from_secs(wait))
         .await?;
     Ok(told(Version { version }))
-}
-
-/// Those of the apps that a person may open.
-fn openable(person: &str, found: Vec<(OpenApp, Resource, Facts)>) -> Vec<OpenApp> {
-    let actor = Actor::session(person);
-    let may_open =
-        |resource: &Resource, facts: Facts| !acl::openable(&actor, [(resource, facts)]).is_empty();
-    found
-        .into_iter()
-        .filter(|(_, resource, facts)| may_open(resource, *facts))
-        .map(|(app, ..)| app)
-        .collect()
 }
 
 /// Whom is it asked about? `None` when a session has ended.

@@ -15,7 +15,7 @@ pub mod store;
 
 use serde::{Deserialize, Serialize};
 
-use crate::acl::{Action, Because, Decision, Names, Resource};
+use crate::acl::{self, Action, Actor, Because, Decision, Facts, Names, Resource};
 
 /// Questions in one batch, at most.
 pub const MOST: usize = 100;
@@ -127,6 +127,19 @@ pub struct App {
     pub name: String,
     pub title: String,
     pub url: String,
+}
+
+/// Those of the apps that a person may open, in the same order.
+#[must_use]
+pub fn openable(person: &str, found: Vec<(App, Resource, Facts)>) -> Vec<App> {
+    let actor = Actor::session(person);
+    let may_open =
+        |resource: &Resource, facts: Facts| !acl::openable(&actor, [(resource, facts)]).is_empty();
+    found
+        .into_iter()
+        .filter(|(_, resource, facts)| may_open(resource, *facts))
+        .map(|(app, ..)| app)
+        .collect()
 }
 
 impl Verdict {

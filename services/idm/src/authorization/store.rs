@@ -29,6 +29,7 @@ struct Row {
     invited_as: Option<String>,
     other_super_admins: i64,
     least_other_super_admins: Option<i64>,
+    is_given: bool,
     organization: Option<String>,
     version: i64,
 }
@@ -77,6 +78,9 @@ pub async fn facts(
                           where o.organization = m.organization and o.person <> $2
                             and o.role = 'Super Admin' and not p.is_suspended))
               from memberships m where m.person = $2 and m.role = 'Super Admin') as least_other_super_admins,
+             exists (select from team_members t join team_instances g on g.team = t.team
+                     where t.person = $1 and t.organization = (select uid from place) and g.instance = $5)
+                 as is_given,
              (select uid from place) as organization,
              (select version from grants) as version",
     )
@@ -84,6 +88,7 @@ pub async fn facts(
     .bind(resource.person())
     .bind(resource.organization())
     .bind(now.to_sqlx())
+    .bind(resource.instance())
     .fetch_one(on)
     .await?;
     let is_of_person = resource.kind() == Kind::Person;
@@ -106,7 +111,8 @@ pub async fn facts(
             is_target_staff: row.is_target_staff,
             invited_as: role(row.invited_as),
             other_super_admins: u32::try_from(others).unwrap_or(u32::MAX),
-            // Nobody impersonates, no team was given anything and no organization is suspended yet.
+            is_given: row.is_given,
+            // Nobody impersonates and no organization is suspended yet.
             ..Facts::default()
         },
         organization: row.organization,
@@ -173,12 +179,13 @@ struct AppRow {
     organization: String,
     organization_uid: String,
     role: String,
+    is_given: bool,
     name: String,
     title: String,
     url: String,
 }
 
-/// The apps of the organizations that somebody is in, each with its resource and its facts.
+/// The apps of the organizations that somebody is in, by title, each with its resource and its facts.
 ///
 /// # Errors
 /// What the database has against it.
@@ -187,7 +194,10 @@ pub async fn apps(
     person: &str,
 ) -> sqlx::Result<Vec<(App, Resource, Facts)>> {
     let rows: Vec<AppRow> = sqlx::query_as(
-        "select i.organization, o.uid as organization_uid, m.role, i.name, i.title, i.url
+        "select i.organization, o.uid as organization_uid, m.role, i.name, i.title, i.url,
+                exists (select from team_members t join team_instances g on g.team = t.team
+                        where t.person = m.person and t.organization = m.organization and g.instance = i.name)
+                    as is_given
          from memberships m
          join people p on p.uid = m.person and not p.is_suspended
          join organizations o on o.uid = m.organization
@@ -204,6 +214,7 @@ pub async fn apps(
         };
         let facts = Facts {
             role: role(Some(row.role)),
+            is_given: row.is_given,
             ..Facts::default()
         };
         let app = App {

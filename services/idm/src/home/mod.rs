@@ -1,3 +1,3 @@
-//! Home: the apps of the organizations that somebody is in, one link each.
+//! Home: the apps that somebody may open, one link each, by organization.
 
 pub mod http;

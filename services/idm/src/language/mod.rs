@@ -136,6 +136,7 @@ pub struct Problems {
     pub no_organization_name: &'static str,
     pub organization_name_taken: &'static str,
     pub is_member_already: &'static str,
+    pub team_name_taken: &'static str,
 }
 
 /// What a page says after a deed.
@@ -151,6 +152,7 @@ pub struct Notices {
     pub revoked: &'static str,
     pub left: &'static str,
     pub joined: &'static str,
+    pub team_deleted: &'static str,
 }
 
 /// Every text, by what it is for.
@@ -204,6 +206,10 @@ pub struct Texts {
     pub new_recovery_codes: &'static str,
     pub apps: &'static str,
     pub no_apps: &'static str,
+    /// With `{people}`.
+    pub no_apps_given: &'static str,
+    /// Instead of people's names.
+    pub an_admin: &'static str,
     pub no_organization: &'static str,
     pub your_role: &'static str,
     pub about_you: &'static str,
@@ -234,6 +240,26 @@ pub struct Texts {
     pub organization_name: &'static str,
     pub organization_name_help: &'static str,
     pub audit_trail: &'static str,
+    pub teams: &'static str,
+    pub teams_help: &'static str,
+    pub no_teams: &'static str,
+    pub make_team: &'static str,
+    pub person: &'static str,
+    pub team_people: &'static str,
+    pub no_team_people: &'static str,
+    pub all_are_in_team: &'static str,
+    pub put_in: &'static str,
+    pub take_out: &'static str,
+    pub team_apps: &'static str,
+    pub no_team_apps: &'static str,
+    pub all_apps_given: &'static str,
+    pub app: &'static str,
+    pub app_is_away: &'static str,
+    pub give: &'static str,
+    pub take: &'static str,
+    pub rename: &'static str,
+    pub delete_team: &'static str,
+    pub delete_team_help: &'static str,
     pub led_on: &'static str,
     pub door_closed: &'static str,
     /// With `{email}`.
@@ -347,6 +373,7 @@ mod tests {
         let (en, de) = (Language::English.texts(), Language::German.texts());
         for (one, other) in [
             (en.invited, de.invited),
+            (en.no_apps_given, de.no_apps_given),
             (en.mail_invitation_subject, de.mail_invitation_subject),
             (en.mail_invitation_body, de.mail_invitation_body),
             (en.problems.throttled, de.problems.throttled),

@@ -1,4 +1,4 @@
-//! Rows of organizations, memberships, and the apps that organizations run.
+//! Rows of organizations and memberships.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -24,14 +24,6 @@ pub struct Membership {
     pub title: String,
     #[sqlx(try_from = "String")]
     pub role: Role,
-}
-
-/// An app, as home links to it.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Instance {
-    pub organization: String,
-    pub title: String,
-    pub url: String,
 }
 
 /// `false` when there is one of the name.
@@ -212,21 +204,4 @@ pub async fn remove(on: &mut PgConnection, organization: &str, person: &str) -> 
         .execute(on)
         .await?;
     Ok(())
-}
-
-/// The apps of the organizations that somebody is in, by title.
-///
-/// # Errors
-/// What the database has against it.
-pub async fn instances(on: &mut PgConnection, person: &str) -> sqlx::Result<Vec<Instance>> {
-    sqlx::query_as(
-        "select i.organization, i.title, i.url
-         from memberships m
-         join organizations o on o.uid = m.organization
-         join instances i on i.organization = o.name
-         where m.person = $1 order by lower(i.title), i.name",
-    )
-    .bind(person)
-    .fetch_all(on)
-    .await
 }

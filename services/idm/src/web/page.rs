@@ -72,6 +72,7 @@ pub enum Notice {
     Revoked,
     Left,
     Joined,
+    TeamDeleted,
 }
 
 impl Notice {
@@ -88,6 +89,7 @@ impl Notice {
             Self::Revoked => texts.revoked,
             Self::Left => texts.left,
             Self::Joined => texts.joined,
+            Self::TeamDeleted => texts.team_deleted,
         }
     }
 }
