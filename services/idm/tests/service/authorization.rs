@@ -240,12 +240,7 @@ async fn a_batch_is_of_one_moment_and_apps_are_those_that_one_may_open() {
     stage.join(&acme, &ann, Role::PowerUser).await;
     stage.join(&other, &ann, Role::Member).await;
     for organization in ["acme", "other"] {
-        sqlx::query("insert into instances (organization, name, title, url) values ($1, 'blog', 'Blog', $2)")
-            .bind(organization)
-            .bind(format!("https://{organization}.example.com"))
-            .execute(&stage.pool)
-            .await
-            .unwrap();
+        stage.instance(organization, "blog").await;
     }
     let questions = json!({ "questions": [open(&ann, "acme"), open(&ann, "other")] });
     let answer = ask(at, "/v1/may/batch", questions).await;
@@ -258,7 +253,8 @@ async fn a_batch_is_of_one_moment_and_apps_are_those_that_one_may_open() {
     assert_eq!(decisions, ["allow", "refuse"]);
     let apps = ask(at, "/v1/apps", json!({ "actor": { "person": ann } })).await;
     let expected = json!([{
-        "organization": "acme", "name": "blog", "title": "Blog", "url": "https://acme.example.com",
+        "organization": "acme", "name": "blog", "title": "The blog",
+        "url": "https://blog.acme.example",
     }]);
     assert_eq!(
         apps["apps"], expected,

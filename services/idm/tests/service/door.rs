@@ -30,10 +30,10 @@ use crate::{
     support::{ORIGIN, PASSWORD, Stage, database_on, until},
 };
 
-const HOST: &str = "shop-x.apps.example";
+pub const HOST: &str = "shop-x.apps.example";
 
 /// Acme with its app, and its Super Admin; on a platform that has been set up.
-async fn acme(stage: &Stage) -> Organization {
+pub async fn acme(stage: &Stage) -> Organization {
     stage.staff("root@example.com").await;
     let acme = stage.organization("acme").await;
     let ann = stage.person("ann@acme.test").await;
@@ -64,7 +64,7 @@ fn door_to(to: &str) -> String {
     )
 }
 
-async fn knock(browser: &Browser, to: &str) -> Answer {
+pub async fn knock(browser: &Browser, to: &str) -> Answer {
     browser.get(&door_to(to)).await
 }
 
@@ -87,13 +87,13 @@ fn redemption(ticket: &str) -> Value {
     json!({ "ticket": ticket, "host": HOST, "path": "/a" })
 }
 
-async fn pass(at: SocketAddr, browser: &Browser) -> String {
+pub async fn pass(at: SocketAddr, browser: &Browser) -> String {
     let ticket = ticket(browser).await;
     let answer = ask(at, "/v1/door/redeem", redemption(&ticket)).await;
     answer["pass"].as_str().unwrap().to_owned()
 }
 
-async fn enter(at: SocketAddr, pass: &str) -> (u16, Value) {
+pub async fn enter(at: SocketAddr, pass: &str) -> (u16, Value) {
     let body = json!({ "pass": pass, "host": HOST });
     post(at, "/v1/door/enter", service_token().await, &body).await
 }

@@ -24,4 +24,5 @@ mod secrets;
 mod sessions;
 mod sign_in;
 mod support;
+mod teams;
 mod throttling;

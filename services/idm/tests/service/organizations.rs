@@ -272,7 +272,7 @@ async fn super_admins_who_all_leave_at_once_leave_one() {
 }
 
 #[tokio::test]
-async fn home_lists_the_apps_of_ones_organizations_and_says_when_there_are_none() {
+async fn home_lists_the_apps_that_one_may_open_and_says_when_there_are_none() {
     let stage = Stage::start().await;
     stage.staff("root@example.com").await;
     let (uid, browser) = stage.signed_in("ann@acme.test").await;
@@ -287,31 +287,22 @@ async fn home_lists_the_apps_of_ones_organizations_and_says_when_there_are_none(
         stage.organization("acme").await,
         stage.organization("other").await,
     );
-    stage.join(&acme, &uid, Role::Member).await;
+    stage.join(&acme, &uid, Role::PowerUser).await;
     let page = browser.get("/").await;
     assert!(
-        page.body.contains("There are no apps yet.") && page.body.contains("Your role: Member")
+        page.body.contains("There are no apps yet.") && page.body.contains("Your role: Power User")
     );
     assert!(
         !page.body.contains("/organizations/acme/people"),
-        "not for members"
+        "not for Power Users"
     );
     for (organization, name) in [(&acme, "blog"), (&acme, "wiki"), (&other, "secret")] {
-        sqlx::query(
-            "insert into instances (organization, name, title, url) values ($1, $2, $3, $4)",
-        )
-        .bind(&organization.name)
-        .bind(name)
-        .bind(format!("The {name}"))
-        .bind(format!("https://{name}.example.com"))
-        .execute(&stage.pool)
-        .await
-        .unwrap();
+        stage.instance(&organization.name, name).await;
     }
     let page = browser.get("/").await;
     assert!(
         page.body
-            .contains(r#"<a href="https://blog.example.com">The blog</a>"#),
+            .contains(r#"<a href="https://blog.acme.example">The blog</a>"#),
         "{}",
         page.body
     );

@@ -92,6 +92,37 @@ async fn every_page_has_landmarks_labels_and_its_language() {
         assert_eq!(page.status, 200, "{path}");
         check(&page, "en");
     }
+    // A team without anything, one with a person and an app, and a name that is taken.
+    let teams = "/organizations/acme/teams";
+    check(&root.get(teams).await, "en");
+    let made = root.post(teams, &[("name", "Sales")]).await;
+    let team = made.location().split('?').next().unwrap().to_owned();
+    check(&root.get(&team).await, "en");
+    stage.instance("acme", "blog").await;
+    stage.instance("acme", "wiki").await;
+    let person: String = sqlx::query_scalar("select person from memberships limit 1")
+        .fetch_one(&stage.pool)
+        .await
+        .unwrap();
+    for (path, field, value) in [
+        ("members", "person", person.as_str()),
+        ("instances", "instance", "blog"),
+    ] {
+        let answer = root
+            .post(&format!("{team}/{path}"), &[(field, value)])
+            .await;
+        assert_eq!(answer.status, 303, "{path}: {}", answer.body);
+    }
+    root.post(teams, &[("name", "Office")]).await;
+    for page in [
+        root.get(teams).await,
+        root.get(&team).await,
+        root.post(teams, &[("name", "sales")]).await,
+        root.post(&format!("{team}/rename"), &[("name", "office")])
+            .await,
+    ] {
+        check(&page, "en");
+    }
     let form = [("email", "new@acme.test"), ("role", "Member")];
     let people = root.post("/organizations/acme/invitations", &form).await;
     check(&people, "en");

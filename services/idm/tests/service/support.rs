@@ -11,6 +11,7 @@ use std::{
 use idm::{
     app::{App, Settings, Shared},
     brand::{Brand, Colour},
+    cluster::{self, Shown},
     database,
     identifier::Kind,
     keys::{self, cipher::Cipher},
@@ -196,6 +197,19 @@ impl Stage {
         let joined =
             organizations::store::join(&mut connection, &organization.uid, person, role, now).await;
         assert!(joined.unwrap());
+    }
+
+    /// An app that home leads to: `The blog` at `https://blog.acme.example`.
+    pub async fn instance(&self, organization: &str, name: &str) {
+        let key = (organization.to_owned(), name.to_owned());
+        let shown = Shown {
+            title: format!("The {name}"),
+            url: format!("https://{name}.{organization}.example"),
+        };
+        let mut connection = self.pool.acquire().await.unwrap();
+        cluster::store::set_instance(&mut connection, &key, &shown)
+            .await
+            .unwrap();
     }
 
     /// A browser in which somebody new is signed in.
