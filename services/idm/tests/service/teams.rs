@@ -145,7 +145,12 @@ async fn a_member_opens_an_app_while_a_team_of_theirs_has_it() {
     assert!(!opens(&acme, at, None).await);
     let team = acme.team("Sales").await;
     acme.give(&team, "shop").await;
-    assert!(!opens(&acme, at, None).await, "it is not Ben's team");
+    let cleo = acme.stage.person("cleo@acme.test").await;
+    acme.stage
+        .join(&acme.organization, &cleo, Role::Member)
+        .await;
+    acme.put_in(&team, &cleo).await;
+    assert!(!opens(&acme, at, None).await, "it is Cleo's team");
     acme.put_in(&team, &acme.ben_uid).await;
     assert!(opens(&acme, at, None).await);
     let pass = door::pass(at, &acme.ben).await;
