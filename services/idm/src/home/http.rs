@@ -6,7 +6,6 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-
 use jiff::Timestamp;
 use sqlx::PgConnection;
 

@@ -1,6 +1,6 @@
 //! A site that only members may open: a stranger is led to sign in and comes back to the page, signed in as
-//! themselves; who is removed stands outside within a second. Two people in Chromium, each in a browser of
-//! their own.
+//! themselves. A Member opens what a team of theirs was given; from whom it is taken, or who is removed, stands
+//! outside within a second. Two people in Chromium, each in a browser of their own.
 
 use std::time::Instant;
 
@@ -73,8 +73,8 @@ async fn tell(
     let people = format!("{id}/organizations/{organization}/people");
     staff.open(&people).await?;
     staff.fill("#email", &bob).await?;
-    staff.set("#role", "Power User").await?;
-    staff.click("form[action$='/invitations'] button").await?;
+    staff.set("#role", "Member").await?;
+    staff.click(&posts_to("/invitations")).await?;
     let invitation = staff.find_text(".notice code").await?;
 
     // The stranger is led to sign in, and has no account yet.
@@ -86,6 +86,25 @@ async fn tell(
     member.fill("#password", PASSWORD).await?;
     member.click("main button").await?;
     member.until(30, "location.pathname === '/'").await?;
+    // A Member of no team may open nothing, and reads so.
+    stands_outside(member, url).await?;
+    let teams = format!("{id}/organizations/{organization}/teams");
+    staff.open(&teams).await?;
+    staff.fill("#name", "Writers").await?;
+    staff.click(&posts_to("/teams")).await?;
+    for field in ["#person", "#instance"] {
+        staff.click(&format!("form:has({field}) button")).await?;
+        staff
+            .until(30, &format!("document.querySelector('{field}') === null"))
+            .await?;
+    }
+    let team = staff.address().await?;
+    member.open(&id).await?;
+    member.click(".apps a").await?;
+    member
+        .until(30, &format!("'{url}'.startsWith(location.origin)"))
+        .await?;
+    let page = page_of(url);
     member.open(&page).await?;
     stands_before(member, &page).await?;
 
@@ -104,18 +123,38 @@ async fn tell(
     sign_in(member, &bob, PASSWORD).await?;
     stands_before(member, &page).await?;
 
-    staff.open(&people).await?;
+    staff.open(&team).await?;
     let begun = Instant::now();
-    staff.click("form[action$='/remove'] button").await?;
+    staff.click(&posts_to("/take")).await?;
+    stands_outside(member, url).await?;
+    took("what was taken from a team is closed", begun);
+    staff.click("form:has(#instance) button").await?;
+    within(10, "the door is open again", || async {
+        let page = page_of(url);
+        member.open(&page).await?;
+        stands_before(member, &page).await
+    })
+    .await?;
+
+    staff.open(&people).await?;
+    staff.click(&posts_to("/remove")).await?;
+    stands_outside(member, url).await
+}
+
+/// The button of a form.
+fn posts_to(end: &str) -> String {
+    format!("form[action$='{end}'] button")
+}
+
+/// Whether a browser is told that the app is not open to whoever is signed in.
+async fn stands_outside(browser: &Browser, url: &str) -> Result<()> {
     within(10, "the door is closed", || async {
-        member.open(&page_of(url)).await?;
-        let source = member.source().await?;
+        browser.open(&page_of(url)).await?;
+        let source = browser.source().await?;
         ensure!(source.contains("MayNot"), "{source}");
         Ok(())
     })
-    .await?;
-    took("somebody who was removed stands outside", begun);
-    Ok(())
+    .await
 }
 
 /// A page that the browser has not kept.
