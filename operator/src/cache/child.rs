@@ -284,6 +284,16 @@ pub fn is_of(metadata: &ObjectMeta, key: &InstanceKey) -> bool {
     )
 }
 
+/// Whether an object was made for the instance of this UID, whatever somebody has made of its labels.
+#[must_use]
+pub fn is_made_for(metadata: &ObjectMeta, uid: &str) -> bool {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    if owners.is_empty() {
+        return metadata.managed_fields.iter().flatten().any(is_ours);
+    }
+    owners.iter().any(|owner| owner.uid == uid)
+}
+
 /// What the cache keeps of an object of this type.
 pub trait Digest: ResourceExt {
     /// The part beside metadata.

@@ -25,7 +25,7 @@ use super::Instances;
 use crate::{
     cache::{
         Child, Children, InstanceKey, Kind, Seen,
-        child::{Applied, Digest, is_of},
+        child::{Applied, Digest, is_made_for, is_of},
     },
     failure::{CANNOT_BE_CHANGED, Failure, name_taken, refusal},
 };
@@ -230,8 +230,11 @@ impl Writer<'_> {
         };
         let api = self.api::<K>();
         let planned = Patch::Apply(&body);
-        let apply = || api.patch_metadata(&name, &params, &planned);
-        let mut answer = apply().await;
+        let (of, by) = (&api, &planned);
+        let called = name.as_str();
+        let apply =
+            |params: PatchParams| async move { of.patch_metadata(called, &params, by).await };
+        let mut answer = self.send(kind, called, params.clone(), apply).await;
         if is_invalid(&answer)
             && let Some(child) = self.known(kind, &name)
         {
@@ -248,7 +251,7 @@ impl Writer<'_> {
                 .await;
             if replaced.is_ok() {
                 self.operator.metrics.wrote();
-                answer = apply().await;
+                answer = apply(PatchParams::apply(labels::MANAGER).force()).await;
             }
         }
         match answer {
@@ -273,16 +276,39 @@ impl Writer<'_> {
         let Some((name, params, body)) = self.patch(kind, part, object).await? else {
             return Ok(());
         };
-        match self
-            .api::<K>()
-            .patch(&name, &params, &Patch::Apply(&body))
-            .await
-        {
+        let (api, planned) = (self.api::<K>(), Patch::Apply(&body));
+        let (of, by, called) = (&api, &planned, name.as_str());
+        let apply = |params: PatchParams| async move { of.patch(called, &params, by).await };
+        match self.send(kind, called, params, apply).await {
             Ok(answer) => {
                 self.wrote(kind, &name, answer.meta(), answer.seen());
                 Ok(())
             }
             Err(error) => Err(trouble(part, kind, &name, error)),
+        }
+    }
+
+    /// Sends an apply. An object that no watch has told of is not taken by force. When the answer is a
+    /// conflict and it was made for this instance all the same, somebody has changed a label that we watch
+    /// by: then it is.
+    async fn send<A, F>(
+        &self,
+        kind: Kind,
+        name: &str,
+        params: PatchParams,
+        apply: impl Fn(PatchParams) -> F,
+    ) -> Result<A, kube::Error>
+    where
+        F: Future<Output = Result<A, kube::Error>>,
+    {
+        let is_forced = params.force;
+        let answer = apply(params.clone()).await;
+        if is_forced || !is_conflict(&answer) {
+            return answer;
+        }
+        match metadata(self.operator, self.key, kind, name).await? {
+            Some(found) if is_made_for(&found, &self.uid) => apply(params.force()).await,
+            _ => answer,
         }
     }
 
@@ -564,6 +590,11 @@ pub(super) fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::E
             source: Box::new(error),
         }),
     }
+}
+
+/// Whether somebody else's values stand against ours.
+fn is_conflict<T>(answer: &Result<T, kube::Error>) -> bool {
+    matches!(answer, Err(kube::Error::Api(status)) if status.code == 409)
 }
 
 /// Whether the API server says that the object would not be valid.

@@ -71,6 +71,14 @@ fn edits() -> Vec<Edit> {
             name,
             replace(&format!("{labels}/app.kubernetes.io~1name"), json!("other")),
         ));
+        edits.push(edit(
+            kind,
+            name,
+            replace(
+                &format!("{labels}/app.kubernetes.io~1managed-by"),
+                json!("somebody"),
+            ),
+        ));
         if kind != Kind::PersistentVolumeClaim {
             edits.push(edit(kind, name, remove("/metadata/ownerReferences")));
         }
