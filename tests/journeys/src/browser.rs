@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use fantoccini::{Client, ClientBuilder, Locator, wd::TimeoutConfiguration};
-use lab::Lab;
+use lab::{Lab, kill_by_word};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -29,6 +29,13 @@ pub struct Browser {
     client: Client,
     home: TempDir,
     _driver: Child,
+}
+
+impl Drop for Browser {
+    /// Ends what a story that failed has not closed: Chromium outlives its driver.
+    fn drop(&mut self) {
+        kill_by_word(&self.home.path().display().to_string());
+    }
 }
 
 impl Browser {
@@ -189,7 +196,7 @@ impl Browser {
 
     /// Ends the session.
     pub async fn close(self) -> Result<()> {
-        Ok(self.client.close().await?)
+        Ok(self.client.clone().close().await?)
     }
 }
 

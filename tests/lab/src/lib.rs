@@ -40,6 +40,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use state::State;
 
+pub use process::kill_by_word;
+
 /// A lab that runs.
 #[derive(Clone, Debug)]
 pub struct Lab {

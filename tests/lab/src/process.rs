@@ -117,6 +117,18 @@ pub fn parents() -> Vec<(i32, i32)> {
         .collect()
 }
 
+/// Kills every process that was started with this word in its command line.
+pub fn kill_by_word(word: &str) {
+    for (pid, _) in parents() {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(word)
+            && let Ok(process) = Process::of(pid)
+        {
+            process.signal(Signal::KILL);
+        }
+    }
+}
+
 /// Runs a program to its end and returns what it printed.
 pub fn run(command: &mut Command) -> Result<String> {
     run_with_input(command, None)
