@@ -44,6 +44,16 @@ pub struct View {
     pub proof: Answer,
 }
 
+impl View {
+    /// Records of both kinds of address; the CNAMEs on the way to both once.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<&Record> {
+        let (ipv4, ipv6) = (self.ipv4.records(), self.ipv6.records());
+        let more = ipv6.iter().filter(|record| !ipv4.contains(record));
+        ipv4.iter().chain(more).collect()
+    }
+}
+
 /// An answer to one question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

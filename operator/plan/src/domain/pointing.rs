@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     TTL, Verdict, Wanted,
-    answers::{Failure, Look, Record, View, found, seconds_left},
+    answers::{Failure, Look, View, found, seconds_left},
     chain::{self, End, walk},
     mend, name,
     verify::{Question, wanted_cname},
@@ -65,16 +65,7 @@ fn pointing(view: &View, question: &Question<'_>, gateway: &[IpAddr]) -> Pointin
 #[must_use]
 pub fn points_here(question: &Question<'_>, look: &Look) -> Verdict {
     let wanted = wanted_addresses(question, look);
-    let found = found(look, |view| {
-        let mut records: Vec<&Record> = view.ipv4.records().iter().collect();
-        records.extend(
-            view.ipv6
-                .records()
-                .iter()
-                .filter(|r| !view.ipv4.records().contains(r)),
-        );
-        records
-    });
+    let found = found(look, View::addresses);
     let views = |views: &[View]| -> Vec<Pointing> {
         views
             .iter()

@@ -8,7 +8,7 @@
 
 use super::{
     TTL, Verdict, Wanted,
-    answers::{Answer, Data, Failure, Look, Record, View, found, seconds_left},
+    answers::{Answer, Data, Failure, Look, View, found, seconds_left},
     chain::{self, End, walk},
     mend, name, proof_name,
 };
@@ -123,13 +123,7 @@ fn leads_to(question: &Question<'_>, answer: &Answer) -> Option<bool> {
 pub fn ownership(question: &Question<'_>, look: &Look) -> Verdict {
     let wanted = wanted_proofs(question);
     let found = found(look, |view| {
-        let mut records: Vec<&Record> = view.ipv4.records().iter().collect();
-        records.extend(
-            view.ipv6
-                .records()
-                .iter()
-                .filter(|r| !view.ipv4.records().contains(r)),
-        );
+        let mut records = view.addresses();
         records.extend(view.proof.records());
         records
     });
