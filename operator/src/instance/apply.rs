@@ -242,16 +242,17 @@ impl Writer<'_> {
             // name is none. This puts our lists in the place of theirs.
             let mut lists = body.clone();
             lists["metadata"]["uid"] = child.uid.as_str().into();
-            let params = PatchParams {
+            let merging = PatchParams {
                 field_manager: Some(labels::MANAGER.to_owned()),
                 ..PatchParams::default()
             };
             let replaced = api
-                .patch_metadata(&name, &params, &Patch::Merge(&lists))
+                .patch_metadata(&name, &merging, &Patch::Merge(&lists))
                 .await;
             if replaced.is_ok() {
                 self.operator.metrics.wrote();
-                answer = apply(PatchParams::apply(labels::MANAGER).force()).await;
+                // What is known is applied by force.
+                answer = apply(params).await;
             }
         }
         match answer {
