@@ -25,7 +25,7 @@ pub struct News {
     times: Mutex<Times>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Times {
     heard: Option<Instant>,
     away: Option<Instant>,
@@ -71,8 +71,7 @@ impl News {
     }
 
     fn times(&self) -> Times {
-        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        Times { ..*times }
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
