@@ -73,6 +73,19 @@ struct Book {
     stumbles_at: Option<String>,
 }
 
+impl Book {
+    /// Nothing was counted yet.
+    fn new(blow: Blow) -> Self {
+        Self {
+            blow,
+            requests: 0,
+            orders: 0,
+            has_fallen: false,
+            stumbles_at: None,
+        }
+    }
+}
+
 impl Between {
     /// Starts an authority, and stands before it.
     pub async fn start(
@@ -104,13 +117,7 @@ impl Between {
             authority,
             temper,
             upstream,
-            book: Mutex::new(Book {
-                blow: Blow::None,
-                requests: 0,
-                orders: 0,
-                has_fallen: false,
-                stumbles_at: None,
-            }),
+            book: Mutex::new(Book::new(Blow::None)),
         });
         inner.revive().await?;
         let end = CancellationToken::new();
@@ -130,13 +137,7 @@ impl Between {
 
     /// Counts anew, and strikes this blow.
     pub fn arm(&self, blow: Blow) {
-        *self.inner.book() = Book {
-            blow,
-            requests: 0,
-            orders: 0,
-            has_fallen: false,
-            stumbles_at: None,
-        };
+        *self.inner.book() = Book::new(blow);
     }
 
     /// How many requests there were since the last [`Between::arm`].
