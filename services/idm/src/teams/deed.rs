@@ -36,53 +36,58 @@ pub async fn begin(
     Ok(transaction)
 }
 
+/// A deed on a team that has begun.
+pub struct Begun<'a> {
+    pub transaction: PgTransaction<'static>,
+    pub organization: &'a Organization,
+    /// With the name that it has before the deed.
+    pub team: Team,
+}
+
 /// Begins a deed on a team that is there.
 ///
 /// # Errors
 /// As [`begin`], and when there is no such team.
-pub async fn begin_on(
+pub async fn begin_on<'a>(
     app: &App,
-    keeper: &Keeper,
+    keeper: &'a Keeper,
     uid: &str,
     action: Action,
     resource: &Resource,
-) -> Result<(PgTransaction<'static>, Team), Error> {
+) -> Result<Begun<'a>, Error> {
+    let organization = &keeper.organization;
     let mut transaction = begin(app, keeper, action, resource).await?;
-    let team = store::find(&mut transaction, &keeper.organization.uid, uid).await?;
-    Ok((transaction, team.ok_or(Rejection::NotFound)?))
+    let team = store::find(&mut transaction, &organization.uid, uid).await?;
+    Ok(Begun {
+        transaction,
+        organization,
+        team: team.ok_or(Rejection::NotFound)?,
+    })
 }
 
-/// What was done to a team.
-#[derive(Clone, Copy, Debug)]
-pub struct Done<'a> {
-    pub deed: Deed,
-    pub organization: &'a Organization,
-    /// With the name that it had.
-    pub team: &'a Team,
-    /// What else is to be known of it.
-    pub with: Option<(&'static str, &'a str)>,
-}
-
-/// Writes the deed down, and ends it.
-///
-/// # Errors
-/// What the database has against it.
-pub async fn end(
-    app: &App,
-    visit: &Visit,
-    mut transaction: PgTransaction<'_>,
-    done: Done<'_>,
-) -> Result<(), Error> {
-    let mut details = vec![("name", done.team.name.as_str())];
-    details.extend(done.with);
-    let new = audit::New {
-        actor: visit.actor(),
-        deed: done.deed,
-        subject: Some(&done.team.uid),
-        organization: Some(&done.organization.uid),
-        details: &details,
-    };
-    audit::store::append(&mut transaction, visit.origin(), new, app.now()).await?;
-    transaction.commit().await?;
-    Ok(())
+impl Begun<'_> {
+    /// Writes the deed down, `with` what else is to be known of it, and ends it.
+    ///
+    /// # Errors
+    /// What the database has against it.
+    pub async fn end(
+        mut self,
+        app: &App,
+        visit: &Visit,
+        deed: Deed,
+        with: Option<(&'static str, &str)>,
+    ) -> Result<(), Error> {
+        let mut details = vec![("name", self.team.name.as_str())];
+        details.extend(with);
+        let new = audit::New {
+            actor: visit.actor(),
+            deed,
+            subject: Some(&self.team.uid),
+            organization: Some(&self.organization.uid),
+            details: &details,
+        };
+        audit::store::append(&mut self.transaction, visit.origin(), new, app.now()).await?;
+        self.transaction.commit().await?;
+        Ok(())
+    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Team,
-    deed::{self, Done},
+    deed::{self, Begun},
     member,
     store::{self, Candidate, Instance, Listed},
     team,
@@ -216,14 +216,14 @@ pub async fn make(
         let beside = Beside::problem(problems.team_name_taken, &form.name);
         return list_page(&app, &visit, &keeper, beside).await;
     }
-    let done = Done {
-        deed: Deed::TeamMade,
+    let uid = made.uid.clone();
+    let begun = Begun {
+        transaction,
         organization,
-        team: &made,
-        with: None,
+        team: made,
     };
-    deed::end(&app, &visit, transaction, done).await?;
-    Ok(lead_to(&keeper, &made.uid))
+    begun.end(&app, &visit, Deed::TeamMade, None).await?;
+    Ok(lead_to(&keeper, &uid))
 }
 
 /// `POST /organizations/{name}/teams/{uid}/rename`
@@ -241,24 +241,19 @@ pub async fn rename(
         return team_page(&app, &visit, &keeper, &uid, beside).await;
     };
     let resource = team(organization, Some(&uid));
-    let (mut transaction, old) =
-        deed::begin_on(&app, &keeper, &uid, Action::UpdateTeam, &resource).await?;
+    let mut begun = deed::begin_on(&app, &keeper, &uid, Action::UpdateTeam, &resource).await?;
     // What is so already is no deed.
-    if old.name == name {
+    if begun.team.name == name {
         return Ok(lead_to(&keeper, &uid));
     }
-    if !store::rename(&mut transaction, &organization.uid, &uid, &name).await? {
-        transaction.rollback().await?;
+    if !store::rename(&mut begun.transaction, &organization.uid, &uid, &name).await? {
+        begun.transaction.rollback().await?;
         let beside = Beside::problem(problems.team_name_taken, &form.name);
         return team_page(&app, &visit, &keeper, &uid, beside).await;
     }
-    let done = Done {
-        deed: Deed::TeamRenamed,
-        organization,
-        team: &old,
-        with: Some(("new", &name)),
-    };
-    deed::end(&app, &visit, transaction, done).await?;
+    begun
+        .end(&app, &visit, Deed::TeamRenamed, Some(("new", &name)))
+        .await?;
     Ok(lead_to(&keeper, &uid))
 }
 
@@ -272,16 +267,9 @@ pub async fn delete(
     let keeper = keeper::find(&app, &visit, &name).await?;
     let organization = &keeper.organization;
     let resource = team(organization, Some(&uid));
-    let (mut transaction, old) =
-        deed::begin_on(&app, &keeper, &uid, Action::DeleteTeam, &resource).await?;
-    store::remove(&mut transaction, &uid).await?;
-    let done = Done {
-        deed: Deed::TeamDeleted,
-        organization,
-        team: &old,
-        with: None,
-    };
-    deed::end(&app, &visit, transaction, done).await?;
+    let mut begun = deed::begin_on(&app, &keeper, &uid, Action::DeleteTeam, &resource).await?;
+    store::remove(&mut begun.transaction, &uid).await?;
+    begun.end(&app, &visit, Deed::TeamDeleted, None).await?;
     Ok(lead(
         &format!("/organizations/{}/teams", organization.name),
         Some(Notice::TeamDeleted),
@@ -298,17 +286,24 @@ pub async fn put_in(
     let keeper = keeper::find(&app, &visit, &name).await?;
     let organization = &keeper.organization;
     let resource = member(organization, &form.person);
-    let (mut transaction, found) =
-        deed::begin_on(&app, &keeper, &uid, Action::AddToTeam, &resource).await?;
+    let mut begun = deed::begin_on(&app, &keeper, &uid, Action::AddToTeam, &resource).await?;
     // What is so already is no deed.
-    if store::put_in(&mut transaction, &organization.uid, &uid, &form.person).await? {
-        let done = Done {
-            deed: Deed::TeamMemberAdded,
-            organization,
-            team: &found,
-            with: Some(("person", &form.person)),
-        };
-        deed::end(&app, &visit, transaction, done).await?;
+    if store::put_in(
+        &mut begun.transaction,
+        &organization.uid,
+        &uid,
+        &form.person,
+    )
+    .await?
+    {
+        begun
+            .end(
+                &app,
+                &visit,
+                Deed::TeamMemberAdded,
+                Some(("person", &form.person)),
+            )
+            .await?;
     }
     Ok(lead_to(&keeper, &uid))
 }
@@ -323,18 +318,18 @@ pub async fn take_out(
     let keeper = keeper::find(&app, &visit, &name).await?;
     let organization = &keeper.organization;
     let resource = member(organization, &person);
-    let (mut transaction, found) =
-        deed::begin_on(&app, &keeper, &uid, Action::RemoveFromTeam, &resource).await?;
-    if !store::take_out(&mut transaction, &uid, &person).await? {
+    let mut begun = deed::begin_on(&app, &keeper, &uid, Action::RemoveFromTeam, &resource).await?;
+    if !store::take_out(&mut begun.transaction, &uid, &person).await? {
         return Err(Rejection::NotFound.into());
     }
-    let done = Done {
-        deed: Deed::TeamMemberRemoved,
-        organization,
-        team: &found,
-        with: Some(("person", &person)),
-    };
-    deed::end(&app, &visit, transaction, done).await?;
+    begun
+        .end(
+            &app,
+            &visit,
+            Deed::TeamMemberRemoved,
+            Some(("person", &person)),
+        )
+        .await?;
     Ok(lead_to(&keeper, &uid))
 }
 
@@ -348,20 +343,20 @@ pub async fn give(
     let keeper = keeper::find(&app, &visit, &name).await?;
     let organization = &keeper.organization;
     let resource = team(organization, Some(&uid));
-    let (mut transaction, found) =
-        deed::begin_on(&app, &keeper, &uid, Action::GiveInstance, &resource).await?;
-    if !store::has_instance(&mut transaction, organization, &form.instance).await? {
+    let mut begun = deed::begin_on(&app, &keeper, &uid, Action::GiveInstance, &resource).await?;
+    if !store::has_instance(&mut begun.transaction, organization, &form.instance).await? {
         return Err(Rejection::NotFound.into());
     }
     // What is so already is no deed.
-    if store::give(&mut transaction, &uid, &form.instance).await? {
-        let done = Done {
-            deed: Deed::InstanceGiven,
-            organization,
-            team: &found,
-            with: Some(("instance", &form.instance)),
-        };
-        deed::end(&app, &visit, transaction, done).await?;
+    if store::give(&mut begun.transaction, &uid, &form.instance).await? {
+        begun
+            .end(
+                &app,
+                &visit,
+                Deed::InstanceGiven,
+                Some(("instance", &form.instance)),
+            )
+            .await?;
     }
     Ok(lead_to(&keeper, &uid))
 }
@@ -376,17 +371,17 @@ pub async fn take(
     let keeper = keeper::find(&app, &visit, &name).await?;
     let organization = &keeper.organization;
     let resource = team(organization, Some(&uid));
-    let (mut transaction, found) =
-        deed::begin_on(&app, &keeper, &uid, Action::TakeInstance, &resource).await?;
-    if !store::take(&mut transaction, &uid, &instance).await? {
+    let mut begun = deed::begin_on(&app, &keeper, &uid, Action::TakeInstance, &resource).await?;
+    if !store::take(&mut begun.transaction, &uid, &instance).await? {
         return Err(Rejection::NotFound.into());
     }
-    let done = Done {
-        deed: Deed::InstanceTaken,
-        organization,
-        team: &found,
-        with: Some(("instance", &instance)),
-    };
-    deed::end(&app, &visit, transaction, done).await?;
+    begun
+        .end(
+            &app,
+            &visit,
+            Deed::InstanceTaken,
+            Some(("instance", &instance)),
+        )
+        .await?;
     Ok(lead_to(&keeper, &uid))
 }
