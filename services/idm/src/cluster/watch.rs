@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
-use crds::{AppDefinition, AppInstance, Organization as Object, Route, labels};
+use crds::{
+    AppDefinition, AppInstance, Organization as Object, Route,
+    condition::{self, ACCEPTED},
+    labels,
+};
 use futures_util::StreamExt as _;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     runtime::{
@@ -127,8 +130,7 @@ impl Watched {
 /// What a Route says, when the gateway serves it and it is an instance's.
 fn lane(route: &Route) -> Option<Lane> {
     let conditions = &route.status.as_ref()?.conditions;
-    let is_accepted = |one: &Condition| one.type_ == "Accepted" && one.status == "True";
-    if !conditions.iter().any(is_accepted) {
+    if !condition::is_true(conditions, ACCEPTED) {
         return None;
     }
     let instance = route.labels().get(labels::INSTANCE)?.clone();
