@@ -1,4 +1,5 @@
-//! What every program of ours does around its own work: flags, logs, health, metrics, shutdown.
+//! What every program of ours does around its own work: flags, logs, health, metrics, shutdown, and
+//! the form of errors.
 //!
 //! Not for business logic, and not a framework: a program calls these parts in the order it likes.
 //!
@@ -13,9 +14,11 @@
 pub mod admin;
 pub mod config;
 pub mod health;
+pub mod problem;
 pub mod shutdown;
 pub mod telemetry;
 
 pub use admin::Admin;
 pub use health::{Check, Liveness, Readiness};
+pub use problem::Problem;
 pub use telemetry::{LogArgs, LogFilter};

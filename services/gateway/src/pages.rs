@@ -59,7 +59,7 @@ pub fn answer(refusal: &Refusal, exchange: &Exchange) -> Response<Bytes> {
     let content_type = if wants_html {
         "text/html; charset=utf-8"
     } else {
-        "application/problem+json"
+        service::problem::CONTENT_TYPE
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -120,15 +120,17 @@ fn html(refusal: &Refusal, exchange: &Exchange) -> Bytes {
 }
 
 fn json(refusal: &Refusal, exchange: &Exchange) -> Bytes {
-    let mut problem = serde_json::json!({
-        "type": format!("urn:tutti:gateway:{}", refusal.reason()),
-        "title": refusal.title(),
-        "status": refusal.status().as_u16(),
-        "detail": refusal.detail(),
-        "instance": format!("urn:request:{}", exchange.request_id.to_str().unwrap_or_default()),
-        "reason": refusal.reason(),
-        "retryable": refusal.may_retry(),
-    });
+    let mut problem = service::Problem {
+        service: "gateway",
+        reason: refusal.reason(),
+        status: refusal.status().as_u16(),
+        title: refusal.title(),
+        detail: refusal.detail(),
+        is_retryable: refusal.may_retry(),
+    }
+    .to_json();
+    let request_id = exchange.request_id.to_str().unwrap_or_default();
+    problem["instance"] = format!("urn:request:{request_id}").into();
     if !refusal.cause().is_empty() {
         problem["cause"] = refusal.cause().into();
     }

@@ -44,6 +44,9 @@ pub enum Rejection {
     UnknownPlace,
 }
 
+/// Who says what is wrong, in the type of a problem.
+pub const SERVICE: &str = "idm";
+
 /// Time or whoever runs the platform mends it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {

@@ -16,7 +16,7 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use service::telemetry::with_causes;
+use service::{problem, telemetry::with_causes};
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
@@ -29,7 +29,7 @@ use crate::{
     acl::{self, Actor},
     app::Shared,
     door,
-    error::{Error, Failure},
+    error::{Error, Failure, SERVICE},
     language::Language,
     secret::Token,
     sessions,
@@ -114,18 +114,19 @@ impl From<sqlx::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let is_retryable = self.status == StatusCode::SERVICE_UNAVAILABLE;
-        let mut body = serde_json::json!({
-            "type": format!("urn:tutti:idm:{}", self.reason),
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "reason": self.reason,
-            "retryable": is_retryable,
-        });
+        let mut body = service::Problem {
+            service: SERVICE,
+            reason: self.reason,
+            status: self.status.as_u16(),
+            title: self.status.canonical_reason().unwrap_or_default(),
+            detail: &self.detail,
+            is_retryable,
+        }
+        .to_json();
         if let Some(members) = body.as_object_mut() {
             members.extend(self.more);
         }
-        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let content_type = [(header::CONTENT_TYPE, problem::CONTENT_TYPE)];
         let mut response = (self.status, content_type, body.to_string()).into_response();
         if is_retryable {
             response

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::{App, Shared},
-    error::{Error, Facts, Failure, Rejection, Told},
+    error::{Error, Facts, Failure, Rejection, SERVICE, Told},
     keys,
 };
 
@@ -143,16 +143,17 @@ struct ErrorPage<'a> {
 }
 
 fn problem(visit: &Visit, facts: &Facts) -> Response {
-    let body = serde_json::json!({
-        "type": format!("urn:tutti:idm:{}", facts.reason),
-        "title": facts.title,
-        "status": facts.status.as_u16(),
-        "detail": facts.detail,
-        "instance": format!("urn:request:{}", visit.request_id),
-        "reason": facts.reason,
-        "retryable": facts.retry_after.is_some(),
-    });
-    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    let mut body = service::Problem {
+        service: SERVICE,
+        reason: facts.reason,
+        status: facts.status.as_u16(),
+        title: facts.title,
+        detail: facts.detail,
+        is_retryable: facts.retry_after.is_some(),
+    }
+    .to_json();
+    body["instance"] = format!("urn:request:{}", visit.request_id).into();
+    let content_type = [(header::CONTENT_TYPE, service::problem::CONTENT_TYPE)];
     (facts.status, content_type, body.to_string()).into_response()
 }
 
