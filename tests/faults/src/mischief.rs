@@ -10,12 +10,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 pub enum Mischief {
     /// None.
     Calm,
-    /// The operator dies before this write reaches the API server.
-    KillBefore(u64),
-    /// The operator dies after this write was applied, before it knows.
-    KillAfter(u64),
-    /// This write is applied, and the connection breaks instead of an answer.
-    LoseAnswer(u64),
+    /// This is done to one write.
+    Once(Which, Deed),
     /// Calls fail by chance.
     Weather {
         /// How many of them, from 0 to 1.
@@ -27,6 +23,43 @@ pub enum Mischief {
     },
     /// Nothing reaches the API server for this long after the first call.
     Outage(Duration),
+}
+
+/// Which write it happens to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one with this number, from 1.
+    Number(u64),
+    /// This very one.
+    Point(Point),
+}
+
+/// A write, as it is known in every life: children are written beside each other, so that a number means
+/// another one each time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    /// Method and path, without what is another in each life.
+    pub what: String,
+    /// The first, the second… of its kind in a story, from 1.
+    pub nth: u64,
+}
+
+/// A write that comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What it is.
+    pub point: Point,
+}
+
+impl Which {
+    fn is(&self, write: &Write) -> bool {
+        match self {
+            Self::Number(number) => *number == write.number,
+            Self::Point(point) => *point == write.point,
+        }
+    }
 }
 
 /// How a call fails.
@@ -46,12 +79,27 @@ pub enum Weather {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     Forward,
+    /// The operator dies before the call reaches the API server.
     KillBefore,
+    /// The operator dies after the call was applied, before it knows.
     KillAfter,
+    /// The call is applied, and the connection breaks instead of an answer.
     LoseAnswer,
     Break,
     Answer(StatusCode, Option<u64>),
-    Silence { is_applied: bool },
+    Silence {
+        is_applied: bool,
+    },
+}
+
+/// What must do no harm at any write.
+pub const BLOWS: [Deed; 3] = [Deed::KillBefore, Deed::KillAfter, Deed::LoseAnswer];
+
+impl Deed {
+    /// The mischief of doing it to the write with this number.
+    pub fn at(self, number: u64) -> Mischief {
+        Mischief::Once(Which::Number(number), self)
+    }
 }
 
 /// Decides call by call.
@@ -74,13 +122,11 @@ impl Mischievous {
         }
     }
 
-    /// The deed for a call; `write` is its number among the writes.
-    pub fn decide(&mut self, write: Option<u64>) -> Deed {
+    /// The deed for a call, which may be a write.
+    pub fn decide(&mut self, write: Option<&Write>) -> Deed {
         match &self.mischief {
             Mischief::Calm => Deed::Forward,
-            Mischief::KillBefore(number) if write == Some(*number) => Deed::KillBefore,
-            Mischief::KillAfter(number) if write == Some(*number) => Deed::KillAfter,
-            Mischief::LoseAnswer(number) if write == Some(*number) => Deed::LoseAnswer,
+            Mischief::Once(which, deed) if write.is_some_and(|write| which.is(write)) => *deed,
             Mischief::Weather {
                 probability, kind, ..
             } if self.chance.random_bool(*probability) => match kind {

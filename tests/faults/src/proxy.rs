@@ -3,6 +3,7 @@
 //! share an API server without seeing each other.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -26,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    mischief::{Deed, Mischief, Mischievous},
+    mischief::{Deed, Mischief, Mischievous, Point, Write},
     stage::Upstream,
     watches::{self, Fog, Told},
 };
@@ -39,8 +40,8 @@ type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 /// A call as the proxy saw it.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Its number among the writes since the last [`Proxy::arm`].
-    pub write: Option<u64>,
+    /// Which one it is among the writes since the last [`Proxy::arm`].
+    pub write: Option<Write>,
     /// Method.
     pub method: Method,
     /// Path and query, as the operator asked.
@@ -69,7 +70,7 @@ struct Inner {
     upstream: SendRequest<Full<Bytes>>,
     host: String,
     namespace: String,
-    writes: AtomicU64,
+    writes: Mutex<Writes>,
     under_way: AtomicU64,
     mischief: Mutex<Mischievous>,
     fog: Mutex<Fog>,
@@ -80,6 +81,25 @@ struct Inner {
     killed: CancellationToken,
     has_fired: AtomicBool,
     seed: u64,
+}
+
+/// The writes that there were.
+#[derive(Default)]
+struct Writes {
+    number: u64,
+    of_kind: HashMap<String, u64>,
+}
+
+impl Writes {
+    fn next(&mut self, what: String) -> Write {
+        self.number += 1;
+        let nth = self.of_kind.entry(what.clone()).or_default();
+        *nth += 1;
+        Write {
+            number: self.number,
+            point: Point { what, nth: *nth },
+        }
+    }
 }
 
 impl Proxy {
@@ -97,7 +117,7 @@ impl Proxy {
             upstream: connect(upstream).await?,
             host: upstream.host.clone(),
             namespace: namespace.to_owned(),
-            writes: AtomicU64::new(0),
+            writes: Mutex::default(),
             under_way: AtomicU64::new(0),
             mischief: Mutex::new(Mischievous::new(Mischief::Calm)),
             fog: Mutex::new(fog),
@@ -120,14 +140,14 @@ impl Proxy {
     /// Counts anew, and does this mischief from now on.
     pub fn arm(&self, mischief: Mischief) {
         *lock(&self.inner.mischief) = Mischievous::new(mischief);
-        self.inner.writes.store(0, Ordering::SeqCst);
+        *lock(&self.inner.writes) = Writes::default();
         self.inner.has_fired.store(false, Ordering::SeqCst);
         lock(&self.inner.calls).clear();
     }
 
     /// How many writes there were since the last [`Proxy::arm`].
     pub fn writes(&self) -> u64 {
-        self.inner.writes.load(Ordering::SeqCst)
+        lock(&self.inner.writes).number
     }
 
     /// Whether the mischief happened at least once.
@@ -248,11 +268,14 @@ async fn serve(
     let narrowed = narrow(&path, &inner.namespace);
     // What the keyhole changes is asked of the whole cluster: only watches ask that.
     let is_watching = is_watch || (!is_write && (narrowed != path || is_list_before_watch(&path)));
-    let write = (is_write && !is_lease).then(|| inner.writes.fetch_add(1, Ordering::SeqCst) + 1);
+    let write = (is_write && !is_lease).then(|| {
+        let what = format!("{} {}", parts.method, lasting(&path, &inner.namespace));
+        lock(&inner.writes).next(what)
+    });
     let deed = if is_watching || is_lease {
         Deed::Forward
     } else {
-        lock(&inner.mischief).decide(write)
+        lock(&inner.mischief).decide(write.as_ref())
     };
     if deed != Deed::Forward {
         inner.has_fired.store(true, Ordering::SeqCst);
@@ -403,6 +426,18 @@ fn refuse(status: StatusCode, retry_after: Option<u64>) -> Response<Body> {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
     answer
+}
+
+/// A path without what is another in each life: the namespace, and names that are made of it or of chance.
+fn lasting(path: &str, namespace: &str) -> String {
+    let route = path.split('?').next().unwrap_or(path);
+    let mut segments: Vec<&str> = route.split('/').collect();
+    for segment in &mut segments {
+        if *segment == namespace {
+            *segment = "*";
+        }
+    }
+    segments.join("/")
 }
 
 fn absolute(host: &str, path: &str) -> Uri {

@@ -160,7 +160,8 @@ fn list_calls(calls: &[Call]) -> String {
             "  {:>7.3} {:>3} {} {} {:?} {}",
             call.at.duration_since(first).as_secs_f64(),
             call.write
-                .map_or_else(String::new, |write| write.to_string()),
+                .as_ref()
+                .map_or_else(String::new, |write| write.number.to_string()),
             call.method,
             call.path,
             call.deed,

@@ -8,7 +8,7 @@ use crds::condition;
 use faults::{
     between::Blow,
     domains::{AWAY, BINDING, FIRST, Owner, SECOND},
-    mischief::Mischief,
+    mischief::{BLOWS, Mischief},
     stage::{self, PATIENCE, Stage},
     stories::change,
 };
@@ -126,12 +126,7 @@ async fn deadly(owner: &mut Owner, label: &str, death: Mischief) -> Result<bool>
 #[test]
 fn an_operator_that_dies_at_any_write_keeps_key_and_certificate_together() {
     stage::test(async |stage| {
-        let deaths: [fn(u64) -> Mischief; 3] = [
-            Mischief::KillBefore,
-            Mischief::KillAfter,
-            Mischief::LoseAnswer,
-        ];
-        let tracks = deaths.into_iter().enumerate().map(async |(kind, death)| {
+        let tracks = BLOWS.into_iter().enumerate().map(async |(kind, blow)| {
             let mut owner = Owner::found(stage, Temper::default()).await?;
             deadly(&mut owner, "first", Mischief::Calm).await?;
             deadly(&mut owner, "clean", Mischief::Calm).await?;
@@ -139,9 +134,9 @@ fn an_operator_that_dies_at_any_write_keeps_key_and_certificate_together() {
             let mut points = 0;
             for number in 1..=writes {
                 let label = format!("d{kind}-{number}");
-                points += u64::from(deadly(&mut owner, &label, death(number)).await?);
+                points += u64::from(deadly(&mut owner, &label, blow.at(number)).await?);
             }
-            eprintln!("{:?} and on: {points} of {writes} writes", death(1));
+            eprintln!("{blow:?}: {points} of {writes} writes");
             ensure!(points * 4 >= writes * 3, "what did the others test?");
             Ok(())
         });
@@ -454,19 +449,14 @@ fn an_account_gets_another_key_and_certifies_on_whatever_is_lost_meanwhile() {
             let label = format!("lost-{number}");
             struck(&owner, &label, Blow::AnswerLost(number)).await?;
         }
-        let deaths: [fn(u64) -> Mischief; 3] = [
-            Mischief::KillBefore,
-            Mischief::KillAfter,
-            Mischief::LoseAnswer,
-        ];
-        for (kind, death) in deaths.into_iter().enumerate() {
+        for (kind, blow) in BLOWS.into_iter().enumerate() {
             // The finalizer of the Domain, its state, the account.
             for number in 1..=3 {
                 generation += 1;
                 let change = json!({ "keyGeneration": generation });
                 owner.configure(change).await?;
                 let label = format!("dead-{kind}-{number}");
-                deadly(&mut owner, &label, death(number)).await?;
+                deadly(&mut owner, &label, blow.at(number)).await?;
             }
         }
         owner.internet.check_keys()

@@ -8,7 +8,7 @@ use crds::labels;
 use faults::{
     end_state::{self, EndState},
     incarnation::{Incarnation, Manner},
-    mischief::Mischief,
+    mischief::BLOWS,
     run::{Ground, check_state},
     stage::{self, PATIENCE, Stage},
 };
@@ -25,9 +25,6 @@ use plan::organization::FENCE;
 use serde_json::json;
 
 use crate::edits::person;
-
-/// A way of dying at the write of this number.
-type Death = fn(u64) -> Mischief;
 
 fn fence() -> [ApiResource; 3] {
     [
@@ -76,19 +73,14 @@ fn a_founding_that_is_killed_at_any_write_ends_as_if_it_had_not_been() {
     stage::test(async |stage| {
         let (clean, _operator) = founded(stage, "clean").await?;
         let wanted = end(&clean).await?;
-        let deaths: [(&str, Death); 3] = [
-            ("before", Mischief::KillBefore),
-            ("after", Mischief::KillAfter),
-            ("without an answer", Mischief::LoseAnswer),
-        ];
         let mut points = 0;
-        for (when, death) in deaths {
+        for blow in BLOWS {
             for write in 1.. {
                 let ground = Ground::new(stage, "founding");
                 let manner = Manner::default();
                 let mut operator = Incarnation::start(stage, &ground.namespace, &manner).await?;
-                operator.proxy.arm(death(write));
-                let told = || format!("{when} write {write}");
+                operator.proxy.arm(blow.at(write));
+                let told = || format!("{blow:?} at write {write}");
                 tokio::select! {
                     founded = ground.found(&operator) => founded.with_context(told)?,
                     () = dead(&operator) => {}

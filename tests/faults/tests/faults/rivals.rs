@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use faults::{
     incarnation::{Incarnation, Manner},
-    mischief::Mischief,
+    mischief::{Deed, Mischief},
     run::{self, Ground, Life, secrets_made},
     stage::{self, PATIENCE, Stage},
     stories::{Goal, Story},
@@ -56,7 +56,7 @@ async fn take_over(stage: &'static Stage, seconds: u16) -> Result<()> {
     let ground = Ground::new(stage, "lease");
     let (first, _) = leader(&ground, seconds).await?;
     let second = contend(&ground, seconds, "second").await?;
-    first.proxy.arm(Mischief::KillAfter(5));
+    first.proxy.arm(Deed::KillAfter.at(5));
     Story::Provision.act(&ground.instances).await?;
     while !first.is_dead() {
         tokio::time::sleep(Duration::from_millis(5)).await;
