@@ -29,7 +29,13 @@ use crate::{
 const PLUGIN_FOLDER: &str = "/usr/lib/cni";
 /// Folders of the host that components write to whatever they are told; inside of a node
 /// something of the node's own is mounted there.
-const FIXED_PLACES: [(&str, &str); 2] = [("var-lib-cni", "/var/lib/cni"), ("var-log", "/var/log")];
+const FIXED_PLACES: [(&str, &str); 5] = [
+    ("etc-docker", "/etc/docker"),
+    ("var-lib-calico", "/var/lib/calico"),
+    ("var-lib-cni", "/var/lib/cni"),
+    ("var-lib-kubelet", "/var/lib/kubelet"),
+    ("var-log", "/var/log"),
+];
 
 /// The record's name for a node's first process.
 pub fn supervisor_name(node: u8) -> String {
