@@ -1,11 +1,9 @@
 //! Installs or updates Tutti: kinds, platform, catalogue, and a first organization with a first
-//! WordPress. Everything is applied, nothing is asked first: a second run changes nothing.
+//! WordPress. A second run changes nothing.
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -20,11 +18,13 @@ use super::{
     access::Access,
     catalogue,
     images::{self, Digests},
+    release::Release,
     target::run,
 };
 use crate::{
     cache::{self, Cache},
     internet, pki,
+    process::run_with_input,
     steps::{Step, Steps},
     tell,
 };
@@ -197,10 +197,13 @@ fn apply_certificate(
 }
 
 fn kinds(target: &Target, repository: &Path) -> Result<()> {
-    let mut helm = target.helm();
-    helm.args(["upgrade", "--install", "tutti-crds"])
-        .arg(repository.join("charts/tutti-crds"));
-    run(helm.args(["--namespace", NAMESPACE, "--wait"])).map(drop)
+    let release = Release {
+        name: "tutti-crds",
+        chart: repository.join("charts/tutti-crds"),
+        flags: vec!["--wait".to_owned()],
+        ..Release::default()
+    };
+    release.provide(target)
 }
 
 fn platform(target: &Target, repository: &Path, access: &Access, digests: &Digests) -> Result<()> {
@@ -225,16 +228,17 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
         ("idm.image.digest", digest("idm")?),
         ("postgresql.digest", digest_of(DATABASE)?),
     ]);
-    let mut helm = target.helm();
-    helm.args(["upgrade", "--install", "tutti"])
-        .arg(repository.join("charts/tutti"));
+    let mut release = Release {
+        name: "tutti",
+        chart: repository.join("charts/tutti"),
+        ..Release::default()
+    };
     if let Some(lab) = &target.lab {
-        helm.arg("--values")
-            .arg(repository.join("charts/tutti/ci/lab-values.yaml"));
-        helm.arg("--values").arg(internet::write_values(lab)?);
+        let values = repository.join("charts/tutti/ci/lab-values.yaml");
+        release.values = vec![values, internet::write_values(lab)?];
     } else {
         // Whoever owns the cluster may have set more, such as imagePullSecrets.
-        helm.arg("--reset-then-reuse-values");
+        release.flags.push("--reset-then-reuse-values".to_owned());
     }
     if let Some(service) = &access.service {
         values.insert("gateway.service.type", service.clone());
@@ -242,10 +246,10 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
     for (name, value) in values {
         // Ports are numbers; everything else is text, whatever it looks like.
         let is_number = name.ends_with("Port");
-        helm.arg(if is_number { "--set" } else { "--set-string" })
-            .arg(format!("{name}={value}"));
+        let flag = if is_number { "--set" } else { "--set-string" };
+        release.flags.push(format!("{flag}={name}={value}"));
     }
-    run(helm.args(["--namespace", NAMESPACE])).map(drop)
+    release.provide(target)
 }
 
 /// Waits for our own services. Helm's own waiting would also wait for an address of a load
@@ -339,28 +343,8 @@ fn apply_as_a_person(target: &Target, objects: &str) -> Result<()> {
 
 fn kubectl_apply(target: &Target, objects: &str, flags: &[&str]) -> Result<()> {
     let mut kubectl = target.kubectl();
-    let mut child = kubectl
-        .arg("apply")
-        .args(flags)
-        .args(["--filename", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start kubectl")?;
-    child
-        .stdin
-        .take()
-        .context("kubectl takes no input")?
-        .write_all(objects.as_bytes())?;
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!(
-            "kubectl apply failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(())
+    kubectl.arg("apply").args(flags).args(["--filename", "-"]);
+    run_with_input(&mut kubectl, Some(objects)).map(drop)
 }
 
 /// Waits for the first instance, and shows what it waits for.
