@@ -392,8 +392,10 @@ pub struct EnvVar {
 }
 
 /// A size that one may order.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = quantity::promise_rule("cpu"), validation = quantity::promise_rule("memory"))]
 pub struct Size {
     /// Its name, such as `small`.
     #[schemars(
@@ -411,8 +413,10 @@ pub struct Size {
 }
 
 /// Requests and limits of the database.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = quantity::promise_rule("cpu"), validation = quantity::promise_rule("memory"))]
 pub struct DatabaseResources {
     /// What the database is promised.
     pub requests: Resources,

@@ -54,6 +54,13 @@ pub struct OrganizationSpec {
     pub deletion_policy: DeletionPolicy,
 }
 
+/// Whether a namespace belongs to the cluster or the platform: no organization may have it. The kind's own
+/// rule says the same.
+#[must_use]
+pub fn is_reserved(namespace: &str) -> bool {
+    ["default", "tutti-system"].contains(&namespace) || namespace.starts_with("kube-")
+}
+
 /// What an organization may use, over all its instances.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]

@@ -85,6 +85,22 @@ impl Form {
     }
 }
 
+/// What is promised (`requests`) of a resource is no more than what may be used (`limits`): Kubernetes
+/// refuses such pods, which nobody would see on the definition. What is no quantity has its own rule.
+#[must_use]
+pub fn promise_rule(resource: &str) -> Rule {
+    let request = format!("self.requests.{resource}");
+    let limit = format!("self.limits.{resource}");
+    Rule::new(format!(
+        "!isQuantity({request}) || !isQuantity({limit}) || \
+         quantity({request}).compareTo(quantity({limit})) <= 0"
+    ))
+    .message(Message::Expression(format!(
+        "'requests.{resource}: \\'' + {request} + '\\' is more than the limit of \\'' + {limit} + \
+         '\\'; promise at most what may be used'"
+    )))
+}
+
 /// The value in thousandths, or `None` when the text is no quantity that we accept.
 ///
 /// Thousandths because `m` is the smallest suffix that CPU and memory use; `u128` because

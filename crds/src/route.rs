@@ -64,9 +64,10 @@ pub struct RouteSpec {
 
     /// Requests whose path begins with it, at whole segments; the longest one wins.
     #[serde(default = "root_path")]
-    #[schemars(
-        length(min = 1, max = 256),
-        regex(pattern = "^/([^/?#]+(/[^/?#]+)*)?$")
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^/([^/?#]+(/[^/?#]+)*)?$')")
+            .message("pathPrefix: a path such as '/' or '/shop': it begins with a slash, and has no slash at its end, no empty part, no ? and no #"),
     )]
     pub path_prefix: String,
 
@@ -81,11 +82,10 @@ pub struct RouteSpec {
     /// Visitors are led on to this hostname, with path and query, and nothing is asked of the
     /// service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(
-            pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
-        )
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')")
+            .message("redirectTo: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path"),
     )]
     pub redirect_to: Option<String>,
 
@@ -129,13 +129,15 @@ fn default_header_limit() -> String {
 }
 
 /// A Service in the Route's own namespace.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
     /// Name of the Service.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+            .message("service: the name of a Service: lower-case letters, digits and dashes, beginning with a letter"),
     )]
     pub service: String,
     /// Port of the Service.

@@ -466,9 +466,12 @@ async fn an_app_has_at_least_one_version_and_one_size() {
 
 #[tokio::test]
 async fn quantities_of_an_app_are_quantities() {
-    let some = json!({ "cpu": "1", "memory": "1Gi" });
-    let both = json!({ "requests": some, "limits": some });
+    let nothing = json!({ "cpu": "0", "memory": "0" });
+    let plenty = json!({ "cpu": "100", "memory": "100Ti" });
+    let both = json!({ "requests": nothing, "limits": plenty });
     let app = definition("wiki")
+        .with("/spec/sizes/0/requests", nothing)
+        .with("/spec/sizes/0/limits", plenty)
         .with(
             "/spec/volumes",
             json!([{ "name": "data", "path": "/data", "size": "1Gi" }]),
@@ -488,6 +491,22 @@ async fn quantities_of_an_app_are_quantities() {
     ] {
         takes_only_quantities(&app, pointer, form).await;
     }
+}
+
+#[tokio::test]
+async fn a_size_promises_no_more_than_may_be_used() {
+    let server = server().await;
+    let app = |promised: &str, most: &str| {
+        let resources = |memory: &str| json!({ "cpu": "1", "memory": memory });
+        let size = json!({ "requests": resources(promised), "limits": resources(most) });
+        definition("wiki")
+            .with("/spec/sizes/0/requests", size["requests"].clone())
+            .with("/spec/sizes/0/limits", size["limits"].clone())
+            .with("/spec/sizes/0/database", size)
+    };
+    let told = "requests.memory: '1Gi' is more than the limit of '900Mi'; promise at most what may be used";
+    server.refuses(app("1Gi", "900Mi"), told).await;
+    server.accepts(app("1Gi", "1024Mi")).await;
 }
 
 #[tokio::test]
@@ -889,12 +908,39 @@ async fn a_route_that_says_little_gets_the_defaults() {
 async fn a_path_prefix_is_whole_segments() {
     let server = server().await;
     let at = |path: &str| route("www.acme.example").with("/spec/pathPrefix", json!(path));
-    for path in ["", "blog", "/blog/", "//", "/a?b", "/a#b"] {
-        server.refuses(at(path), "spec.pathPrefix").await;
+    for path in ["blog", "/blog/", "//", "/a?b", "/a#b"] {
+        let told = "pathPrefix: a path such as '/' or '/shop'";
+        server.refuses(at(path), told).await;
     }
+    server.refuses(at(""), "spec.pathPrefix").await;
     for path in ["/", "/blog", "/blog/2030"] {
         server.accepts(at(path)).await;
     }
+}
+
+#[tokio::test]
+async fn where_a_route_leads_is_told_in_words_when_it_cannot_be() {
+    let server = server().await;
+    let route = route("www.acme.example");
+    for (pointer, value, told) in [
+        (
+            "/spec/backend/service",
+            "Shop_1",
+            "service: the name of a Service",
+        ),
+        (
+            "/spec/redirectTo",
+            "https://acme.example",
+            "redirectTo: a hostname in lower case",
+        ),
+    ] {
+        server
+            .refuses(route.clone().with(pointer, json!(value)), told)
+            .await;
+    }
+    server
+        .accepts(route.with("/spec/redirectTo", json!("acme.example")))
+        .await;
 }
 
 #[tokio::test]
