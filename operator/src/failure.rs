@@ -136,11 +136,16 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
     };
     let message = status.message.as_str();
     let (reason, message) = if message.contains("exceeded quota") {
+        let less = if kind == "PersistentVolumeClaim" {
+            "ask for less (spec.storage), "
+        } else {
+            ""
+        };
         (
             "QuotaExceeded",
             format!(
-                "the organization's quota does not allow {kind} {name}: {}; raise spec.quota of \
-                 the Organization, or delete what is not needed",
+                "the organization's quota does not allow {kind} {name}: {}; {less}raise \
+                 spec.quota of the Organization, or delete what is not needed",
                 tail(message, "exceeded quota")
             ),
         )

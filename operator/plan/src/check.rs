@@ -122,7 +122,8 @@ pub fn check<'a>(
     replicas_are_possible(&app, spec, instance.spec.replicas)?;
     data_is_this_apps(instance, &namespace, context)?;
     let rollout = rollout::decide(instance, spec, context.observed)?;
-    let storage = storage_is_possible(&app, spec, instance, context)?;
+    let storage = storage_is_possible(&app, spec, instance, context.observed)?;
+    storage_has_room(&storage, organization, context.observed)?;
     secrets_are_not_lost(instance, spec, &namespace, context)?;
     let host = default_host(instance, context);
     let environment = environment(instance, &app, spec, &host, context, &organization.name)?;
@@ -297,11 +298,12 @@ fn data_is_this_apps(
     }
 }
 
-fn storage_is_possible(
+/// The size of each volume.
+pub(crate) fn storage_is_possible(
     app: &str,
     spec: &AppDefinitionSpec,
     instance: &AppInstance,
-    context: &Context<'_>,
+    observed: &Observed,
 ) -> Result<BTreeMap<String, String>, Rejection> {
     let mut sizes: BTreeMap<String, String> = spec
         .volumes
@@ -322,7 +324,7 @@ fn storage_is_possible(
         asked.clone_into(size);
     }
     for (name, asked) in &mut sizes {
-        let Some(seen) = context.observed.volumes.get(name) else {
+        let Some(seen) = observed.volumes.get(name) else {
             continue;
         };
         if !instance.spec.storage.contains_key(name) {
@@ -337,6 +339,26 @@ fn storage_is_possible(
         }
     }
     Ok(sizes)
+}
+
+/// Nothing is made for volumes that could not be.
+fn storage_has_room(
+    sizes: &BTreeMap<String, String>,
+    organization: &OrganizationFacts,
+    observed: &Observed,
+) -> Result<(), Rejection> {
+    let lack = organization
+        .room
+        .and_then(|room| quota::lacks_storage(sizes, observed, room));
+    match lack {
+        Some((volumes, needed, left)) => Err(Rejection::StorageOverQuota {
+            volumes,
+            organization: organization.name.clone(),
+            needed,
+            left,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// A generated Secret that existed and is gone is not silently replaced: what it protects, such as
@@ -451,6 +473,7 @@ fn environment(
         {
             return Err(Rejection::InvalidSetting {
                 name: key.clone(),
+                title: setting.title.clone(),
                 pattern: pattern.clone(),
             });
         }

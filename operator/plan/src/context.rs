@@ -62,7 +62,7 @@ pub struct OrganizationFacts {
     /// How many of its instances come before this one: those that were granted already, and those
     /// that were asked for earlier.
     pub earlier_instances: usize,
-    /// What its quota has room for; only where this instance's pods are to become larger.
+    /// What its quota has room for; only where this instance's pods or volumes are to become larger.
     pub room: Option<Room>,
 }
 

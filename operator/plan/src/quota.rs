@@ -1,9 +1,10 @@
-//! Whether a larger size has room in the organization's quota.
+//! Whether a larger size, or larger volumes, have room in the organization's quota.
 //!
 //! Kubernetes finds out too late: the one pod of a database is ended before the larger one is asked
-//! for, and one that the quota does not admit leaves the site without a database.
+//! for, and one that the quota does not admit leaves the site without a database. A volume that it
+//! does not admit leaves an instance half made.
 
-use std::{iter::Sum, ops::Add};
+use std::{collections::BTreeMap, iter::Sum, ops::Add};
 
 use crds::{
     AppDefinitionSpec, AppInstance,
@@ -13,25 +14,36 @@ use crds::{
 };
 use k8s_openapi::api::core::v1::PodSpec;
 
-use crate::Observed;
+use crate::{Observed, check, context::VolumeSeen};
 
-/// Cores and memory that are promised to pods: the sum of their requests.
+/// What is promised: cores and memory to pods, which is the sum of their requests, and storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Promise {
     /// Thousandths of a core.
     pub cpu: u128,
     /// Thousandths of a byte.
     pub memory: u128,
+    /// Thousandths of a byte.
+    pub storage: u128,
 }
 
 impl Promise {
-    /// What these quantities are; nothing for what is none.
+    /// What these quantities of cores and memory are; nothing for what is none.
     #[must_use]
     pub fn new(cpu: &str, memory: &str) -> Self {
-        let value = |text| quantity::in_thousandths(text).unwrap_or_default();
         Self {
             cpu: value(cpu),
             memory: value(memory),
+            storage: 0,
+        }
+    }
+
+    /// What a volume takes.
+    #[must_use]
+    pub fn of_volume(volume: &VolumeSeen) -> Self {
+        Self {
+            storage: value(&volume.requested),
+            ..Self::default()
         }
     }
 
@@ -57,6 +69,7 @@ impl Promise {
         Self {
             cpu: self.cpu.saturating_mul(pods),
             memory: self.memory.saturating_mul(pods),
+            storage: self.storage.saturating_mul(pods),
         }
     }
 
@@ -73,7 +86,10 @@ impl From<&Resources> for Promise {
 
 impl From<&Quota> for Promise {
     fn from(quota: &Quota) -> Self {
-        Self::new(&quota.cpu, &quota.memory)
+        Self {
+            storage: value(&quota.storage),
+            ..Self::new(&quota.cpu, &quota.memory)
+        }
     }
 }
 
@@ -84,6 +100,7 @@ impl Add for Promise {
         Self {
             cpu: self.cpu.saturating_add(other.cpu),
             memory: self.memory.saturating_add(other.memory),
+            storage: self.storage.saturating_add(other.storage),
         }
     }
 }
@@ -99,7 +116,7 @@ impl Sum for Promise {
 pub struct Room {
     /// Its quota.
     pub quota: Promise,
-    /// What its other instances have.
+    /// What its other instances have, and what instances that are gone left behind.
     pub others: Promise,
 }
 
@@ -108,16 +125,22 @@ impl Room {
         Promise {
             cpu: self.quota.cpu.saturating_sub(self.others.cpu),
             memory: self.quota.memory.saturating_sub(self.others.memory),
+            storage: self.quota.storage.saturating_sub(self.others.storage),
         }
     }
 }
 
-/// Whether pods that run are to be promised more than they are: only then somebody has to count
-/// what the others have.
+/// Whether pods that run are to be promised more than they are, or volumes are to be made or to grow:
+/// only then somebody has to count what the others have.
 #[must_use]
 pub fn grows(instance: &AppInstance, definition: &AppDefinitionSpec, observed: &Observed) -> bool {
     let size = definition.size(instance.spec.size.as_deref());
-    !instance.spec.stopped && size.is_some_and(|size| wanted(size, observed).exceeds(has(observed)))
+    let is_larger = size.is_some_and(|size| wanted(size, observed).exceeds(has(observed)));
+    let stores_more = || {
+        let sizes = check::storage_is_possible(&instance.spec.app, definition, instance, observed);
+        sizes.is_ok_and(|sizes| growing(&sizes, observed).next().is_some())
+    };
+    (is_larger && !instance.spec.stopped) || stores_more()
 }
 
 /// What is missing to the larger size, if anything is: `spec.quota.cpu` or `spec.quota.memory`,
@@ -140,6 +163,40 @@ pub fn lacks(
     }
 }
 
+/// What is missing to volumes of these sizes, if anything is: those that are to be made or to grow,
+/// what all would take, and what is left, as a person writes them.
+#[must_use]
+pub fn lacks_storage(
+    sizes: &BTreeMap<String, String>,
+    observed: &Observed,
+    room: Room,
+) -> Option<(String, String, String)> {
+    let growing: Vec<String> = growing(sizes, observed)
+        .map(|(name, size)| format!("{name} {size}"))
+        .collect();
+    let wanted = sizes
+        .values()
+        .map(|size| value(size))
+        .fold(0, u128::saturating_add);
+    let left = room.left().storage;
+    if growing.is_empty() || wanted <= left {
+        return None;
+    }
+    let volumes = check::list(growing.iter().map(String::as_str));
+    Some((volumes, mebibytes(wanted), mebibytes(left)))
+}
+
+/// Volumes that there are not, or not as large.
+fn growing<'a>(
+    sizes: &'a BTreeMap<String, String>,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    sizes.iter().filter(|(name, size)| {
+        let seen = observed.volumes.get(*name);
+        seen.is_none_or(|seen| value(size) > value(&seen.requested))
+    })
+}
+
 /// What an instance's pods are promised.
 fn has(observed: &Observed) -> Promise {
     [&observed.database, &observed.workload]
@@ -159,6 +216,10 @@ fn wanted(size: &Size, observed: &Observed) -> Promise {
     .into_iter()
     .filter_map(|(seen, requests)| Some(Promise::from(requests?).times(seen.as_ref()?.wished)))
     .sum()
+}
+
+fn value(quantity: &str) -> u128 {
+    quantity::in_thousandths(quantity).unwrap_or_default()
 }
 
 fn cores(thousandths: u128) -> String {

@@ -6,7 +6,8 @@
 pub enum Rejection {
     /// The namespace belongs to no Organization.
     #[error(
-        "namespace {namespace:?} belongs to no organization; move the instance into the namespace of one (kubectl get org), or make one: an Organization has a namespace of its own name. One that exists already is handed over with: kubectl label namespace {namespace} tutti.dev/organization={namespace}"
+        "namespace {namespace:?} belongs to no organization; move the instance into the namespace of one (kubectl get org), or make one: an Organization has a namespace of its own name{}",
+        handing_over(namespace)
     )]
     NotInAnOrganization {
         /// The namespace.
@@ -116,6 +117,20 @@ pub enum Rejection {
         /// What is left beside the other instances.
         left: String,
     },
+    /// The organization's quota has no room for the volumes.
+    #[error(
+        "spec.storage: with {volumes} the volumes of this instance take {needed} of organization {organization:?}'s spec.quota.storage, and {left} is left; ask for less (spec.storage.<volume>), delete volumes that nobody needs (kubectl get pvc -n {organization}), or raise the quota. What there is stays as it is"
+    )]
+    StorageOverQuota {
+        /// What is to be made or to grow, with its size.
+        volumes: String,
+        /// The organization.
+        organization: String,
+        /// What all volumes of the instance would take.
+        needed: String,
+        /// What is left beside the other volumes.
+        left: String,
+    },
     /// `spec.replicas` is more than the app can.
     #[error("spec.replicas: {app} cannot run on so many pods at once; ask for {most} at most")]
     TooManyReplicas {
@@ -136,11 +151,13 @@ pub enum Rejection {
     },
     /// A setting's value does not match the definition's pattern.
     #[error(
-        "spec.settings.{name}: the value does not match {pattern}; change it, or leave the setting out"
+        "spec.settings.{name} ({title}): the value does not match {pattern}; change it, or leave the setting out"
     )]
     InvalidSetting {
         /// The setting.
         name: String,
+        /// What it is called in front of people.
+        title: String,
         /// What it must match.
         pattern: String,
     },
@@ -178,7 +195,7 @@ pub enum Rejection {
     },
     /// Generated secrets were lost.
     #[error(
-        "deleted: {names}. What was protected by that still needs it; restore it from a backup, or have it generated anew: kubectl annotate appi/{instance} -n {namespace} --overwrite tutti.dev/regenerate-secret={names}"
+        "deleted: {names}. What was protected by that still needs it; restore it from a backup, or have it generated anew (where the app keeps the old one, such as the password of an account in it, it is changed in the app): kubectl annotate appi/{instance} -n {namespace} --overwrite tutti.dev/regenerate-secret={names}"
     )]
     SecretMissing {
         /// Names of the Secrets, separated by commas.
@@ -199,6 +216,15 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Whether others may make room without any news of this instance.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        matches!(
+            self,
+            Self::SizeOverQuota { .. } | Self::StorageOverQuota { .. }
+        )
+    }
+
     /// The condition's reason.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -213,7 +239,7 @@ impl Rejection {
             Self::DataOfAnotherApp { .. } => "DataOfAnotherApp",
             Self::CannotUpgrade { .. } => "CannotUpgrade",
             Self::UnknownSize { .. } => "UnknownSize",
-            Self::SizeOverQuota { .. } => "QuotaExceeded",
+            Self::SizeOverQuota { .. } | Self::StorageOverQuota { .. } => "QuotaExceeded",
             Self::TooManyReplicas { .. } => "TooManyReplicas",
             Self::UnknownSetting { .. } => "UnknownSetting",
             Self::InvalidSetting { .. } => "InvalidSetting",
@@ -224,4 +250,15 @@ impl Rejection {
             Self::NoDatabaseImage { .. } => "NoDatabaseImage",
         }
     }
+}
+
+/// How a namespace that exists becomes an organization's, for those that can.
+fn handing_over(namespace: &str) -> String {
+    if crds::organization::is_reserved(namespace) {
+        return String::new();
+    }
+    format!(
+        ". One that exists already is handed over with: kubectl label namespace {namespace} \
+         tutti.dev/organization={namespace}"
+    )
 }

@@ -4,7 +4,8 @@ use crds::{
     AppInstanceStatus,
     app_definition::{Engine, SecurityException},
     labels,
-    organization::PodSecurity,
+    organization::{PodSecurity, Quota},
+    quantity,
     route::Access,
 };
 use plan::{
@@ -71,6 +72,13 @@ fn an_instance_outside_of_an_organization_is_refused() {
     let (reason, message) = refused(&nowhere, &shop());
     assert_eq!(reason, "NotInAnOrganization");
     assert!(message.contains("\"acme\""), "{message}");
+    let handing_over = "kubectl label namespace acme tutti.dev/organization=acme";
+    assert!(message.ends_with(handing_over), "{message}");
+    // No Organization can have this name.
+    let mut shop_there = shop();
+    shop_there.metadata.namespace = Some("default".to_owned());
+    let (_, message) = refused(&nowhere, &shop_there);
+    assert!(!message.contains("kubectl label"), "{message}");
     granted(&wordpress(), &shop());
 }
 
@@ -191,7 +199,43 @@ fn a_larger_size_without_room_in_the_quota_is_refused_before_anything_is_touched
 }
 
 #[test]
-fn the_quota_is_counted_only_where_running_pods_become_larger() {
+fn volumes_without_room_in_the_quota_are_refused_before_anything_is_made() {
+    let with_room = |mut world: World, storage: &str| {
+        let others = Promise {
+            storage: quantity::in_thousandths("20Gi").unwrap(),
+            ..Promise::default()
+        };
+        let quota = Promise::from(&Quota {
+            storage: storage.to_owned(),
+            ..Quota::default()
+        });
+        world.organization.as_mut().unwrap().room = Some(Room { quota, others });
+        world
+    };
+    let wish = shop().storage("content", "10Gi").storage("database", "4Gi");
+    let (reason, message) = refused(&with_room(wordpress(), "33Gi"), &wish);
+    assert_eq!(reason, "QuotaExceeded");
+    assert_eq!(
+        message,
+        "spec.storage: with content 10Gi and database 4Gi the volumes of this instance take \
+         14336Mi of organization \"acme\"'s spec.quota.storage, and 13312Mi is left; ask for less \
+         (spec.storage.<volume>), delete volumes that nobody needs (kubectl get pvc -n acme), or \
+         raise the quota. What there is stays as it is"
+    );
+    granted(&with_room(wordpress(), "34Gi"), &wish);
+    // Only what grows is named, and what there is stays granted.
+    let made = wordpress().after(&wish);
+    granted(&with_room(made.clone(), "1Gi"), &wish);
+    let larger = wish.storage("content", "11Gi");
+    let (_, message) = refused(&with_room(made, "34Gi"), &larger);
+    assert!(
+        message.contains("with content 11Gi the volumes"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_quota_is_counted_only_where_something_becomes_larger() {
     let definition = catalogue().remove("wordpress").unwrap().spec;
     let grows =
         |instance: &Instance, world: &World| quota::grows(instance, &definition, &world.observed);
@@ -199,7 +243,8 @@ fn the_quota_is_counted_only_where_running_pods_become_larger() {
     assert!(grows(&installed().size("medium"), &small));
     assert!(!grows(&installed(), &small));
     assert!(!grows(&installed().size("medium").stopped(), &small));
-    assert!(!grows(&installed().size("medium"), &wordpress()));
+    assert!(grows(&shop(), &wordpress()), "its volumes are to be made");
+    assert!(grows(&installed().storage("content", "900Gi"), &small));
     let medium = wordpress().after(&installed().size("medium"));
     assert!(!grows(&installed(), &medium));
 }
@@ -230,7 +275,10 @@ fn a_setting_that_matches_its_pattern_only_in_part_is_refused() {
     for value in ["nobody", "a@b c", "a@b\n", "a@b\nBcc: c@d"] {
         let (reason, message) = refused(&wordpress(), &shop().setting("email", value));
         assert_eq!(reason, "InvalidSetting", "{value:?}");
-        assert!(message.starts_with("spec.settings.email: "), "{message}");
+        assert!(
+            message.starts_with("spec.settings.email (E-mail address of the administrator): "),
+            "{message}"
+        );
     }
     granted(&wordpress(), &shop().setting("email", "a@b"));
     granted(&wordpress(), &shop().setting("email", ""));
@@ -492,6 +540,7 @@ fn every_rejection_has_a_test_here(rejection: &Rejection) {
         | Rejection::CannotUpgrade { .. }
         | Rejection::UnknownSize { .. }
         | Rejection::SizeOverQuota { .. }
+        | Rejection::StorageOverQuota { .. }
         | Rejection::TooManyReplicas { .. }
         | Rejection::UnknownSetting { .. }
         | Rejection::InvalidSetting { .. }

@@ -38,6 +38,7 @@ fn objects(state: &DesiredState) -> Objects {
         routes,
         host: _,
         url,
+        size: _,
         version,
         memory_limit: _,
         health: _,

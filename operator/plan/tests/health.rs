@@ -319,6 +319,20 @@ fn a_pod_that_waits_for_its_volume_is_not_stuck_until_that_takes_too_long() {
 }
 
 #[test]
+fn a_pod_whose_volume_is_gone_is_told_where_to_look() {
+    for why in [
+        "0/1 nodes are available: persistentvolumeclaim \"shop-content\" not found.",
+        "0/1 nodes are available: persistentvolumeclaim \"shop-content\" is being deleted.",
+    ] {
+        let report = the_app(starting(), |pod| pod.unschedulable = Some(why.into()));
+        let report = report.report(&shop());
+        let message = stuck(&report, condition::WORKLOAD_READY, "VolumeMissing");
+        says(message, &["shop-content", "StorageReady"]);
+        assert!(!message.contains("node, free"), "{message}");
+    }
+}
+
+#[test]
 fn an_evicted_pod_is_told_with_the_nodes_reason() {
     let report = the_app(starting(), |pod| {
         pod.evicted = Some("The node was low on resource: ephemeral-storage.".into());

@@ -22,6 +22,7 @@ use std::{
 
 use crds::{AppDefinition, AppInstance, Domain, Organization, Route};
 use kube::runtime::reflector::{ObjectRef, Store};
+use plan::quota::Promise;
 
 pub use child::{Child, Kind, Seen};
 
@@ -88,6 +89,24 @@ impl Cache {
     pub fn children(&self, key: &InstanceKey) -> Children {
         let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
         children.get(key).cloned().unwrap_or_default()
+    }
+
+    /// What is promised in an instance's namespace to the pods of others and for their volumes, also
+    /// for those that outlived their instance.
+    #[must_use]
+    pub fn promised_beside(&self, key: &InstanceKey) -> Promise {
+        let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
+        let others = children
+            .iter()
+            .filter(|(other, _)| other.namespace == key.namespace && *other != key);
+        others
+            .flat_map(|(_, children)| children.values())
+            .map(|child| match &child.seen {
+                Seen::Workload(workload) => workload.promise.times(workload.wished),
+                Seen::Volume { volume, .. } => Promise::of_volume(volume),
+                _ => Promise::default(),
+            })
+            .sum()
     }
 
     /// Another instance that has a child of this kind and name: `a` with a volume `b-c` and `a-b`

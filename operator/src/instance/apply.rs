@@ -86,6 +86,7 @@ pub async fn apply(
         routes,
         host: _,
         url: _,
+        size: _,
         version,
         memory_limit: _,
         health: _,

@@ -173,7 +173,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
                 .filter(|definition| quota::grows(instance, &definition.spec, &observed))
                 .map(|_| Room {
                     quota: Promise::from(&organization.spec.quota),
-                    others: promised_to_others(operator, &key),
+                    others: operator.cache.promised_beside(&key),
                 }),
         });
     let token = host_token();
@@ -227,7 +227,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok())
         // A moment later than the deadline, so that it has passed when we look.
         .map(|wait| wait + Duration::from_millis(200));
-    let is_refused = !refusals.is_empty() || matches!(plan, Err(Rejection::SizeOverQuota { .. }));
+    let is_refused = !refusals.is_empty() || plan.as_ref().is_err_and(Rejection::waits_for_room);
     let again = is_refused.then_some(REFUSED_AGAIN);
     let trouble = operator.troubles.look_again(&key);
     let tidy = keeps_jobs.then_some(TIDY_AGAIN);
@@ -279,20 +279,6 @@ fn earlier_instances(operator: &Instances, instance: &AppInstance, key: &Instanc
         .filter(|other| other.name_any() != key.name)
         .filter(|other| is_granted(other) || turn(other) < own_turn)
         .count()
-}
-
-/// What the other instances of its organization have.
-fn promised_to_others(operator: &Instances, key: &InstanceKey) -> Promise {
-    let instances = operator.cache.instances_in(&key.namespace);
-    let others = instances.iter().map(|other| key_of(other));
-    others
-        .filter(|other| other != key)
-        .flat_map(|other| operator.cache.children(&other))
-        .filter_map(|(_, child)| match child.seen {
-            Seen::Workload(workload) => Some(workload.promise.times(workload.wished)),
-            _ => None,
-        })
-        .sum()
 }
 
 /// The finalizer is taken before anything is made that might have to be removed.

@@ -115,6 +115,9 @@ fn status(
         version: installed
             .and_then(|d| d.version.clone())
             .or_else(|| before.version.clone()),
+        size: installed
+            .map(|d| d.size.clone())
+            .or_else(|| before.size.clone()),
         replicas: Some(
             observed
                 .workload

@@ -62,6 +62,8 @@ pub struct DesiredState {
     pub host: String,
     /// The default address.
     pub url: String,
+    /// The name of its size.
+    pub size: String,
     /// The version that is installed once the workload is in place.
     pub version: Option<String>,
     /// The size's limits in words, for messages about them.
@@ -119,6 +121,7 @@ pub fn build(wish: &Wish<'_>) -> DesiredState {
         routes: routes::build(wish),
         host: wish.host.clone(),
         url: crate::check::url(&wish.host, wish.context.platform.https_port),
+        size: wish.size.name.clone(),
         version: installed(wish).map(str::to_owned),
         memory_limit: wish.size.limits.memory.clone(),
         health: health(wish),

@@ -177,6 +177,16 @@ pub(super) fn no_stop(line: &str) -> &str {
 
 /// The scheduler's words for why no node takes a pod, with the mend that fits them.
 fn no_node_fits(pod: &PodSeen, why: &str, now: Timestamp) -> Finding {
+    // The scheduler: `persistentvolumeclaim "x" not found`, or `… is being deleted`.
+    if why.contains("persistentvolumeclaim \"") {
+        return Finding::stuck(
+            "VolumeMissing",
+            format!(
+                "pod {} has no volume: {why}; StorageReady says what became of it",
+                pod.name
+            ),
+        );
+    }
     let mend = if why.contains("unbound immediate PersistentVolumeClaims") {
         // Usual for a moment; for ever where there is nothing that makes volumes.
         let until = deadline(pod.created, VOLUME_SECONDS);

@@ -53,6 +53,12 @@ async fn a_wish_that_contradicts_the_catalogue_is_explained() -> Result<()> {
             vec!["spec.storage.attic", "it has content"],
         ),
         (
+            "room",
+            json!({"app": name, "version": "1", "storage": {"content": "900Gi"}}),
+            "QuotaExceeded",
+            vec!["spec.storage", "content 900Gi", "spec.quota.storage"],
+        ),
+        (
             "replicas",
             json!({"app": "wordpress", "version": "6.8", "replicas": 2}),
             "TooManyReplicas",
