@@ -18,7 +18,7 @@ use hickory_proto::{
     rr::{Name, RData, RecordType},
 };
 use plan::domain::{
-    answers::{Answer, Data, Failure, Look, Record, View},
+    answers::{self, Answer, Data, Failure, Look, Record, View},
     chain, name, proof_name,
 };
 
@@ -366,10 +366,8 @@ fn upwards(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1)).take(MOST_LABELS)
 }
 
-/// Names as the plan knows them: lower case, no dot at the end.
 fn plain(name: &Name) -> String {
-    let text = name.to_ascii().to_ascii_lowercase();
-    text.strip_suffix('.').unwrap_or(&text).to_owned()
+    answers::plain(&name.to_ascii())
 }
 
 /// The servers that a zone names; none when the name is no zone of its own.

@@ -1,5 +1,5 @@
 //! What servers said of a name, as data: what `operator/src/domain/dns.rs` brings home, and what tests
-//! make up. Names are in lower case, without a dot at the end.
+//! make up. Names are [`plain`].
 
 use std::{
     fmt,
@@ -186,6 +186,14 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// A name as it stands here: in lower case (RFC 4343), without a dot at the end. Servers answer in the
+/// case in which they were asked, or in which somebody wrote it into the zone.
+#[must_use]
+pub fn plain(name: &str) -> String {
+    let text = name.to_ascii_lowercase();
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
 /// What was seen, once per fact, with those who said it.
