@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crds::{Domain, condition, labels};
+use crds::{Domain, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -16,7 +16,7 @@ use kube::{
 };
 use plan::domain::{
     holder::{Contender, KEPT_FOR, Kept, choose},
-    report::{HOSTNAME_HELD, Holder, ON_THEIR_WAY, OWNERSHIP_PROVEN},
+    report::Holder,
 };
 
 /// Marks such ConfigMaps.
@@ -61,7 +61,7 @@ impl Holders {
             .iter()
             .filter(|other| other.spec.hostname == *hostname)
             .filter(|other| other.metadata.deletion_timestamp.is_none())
-            .map(|other| contender(other))
+            .map(|other| Contender::of(other))
             .collect();
         for contender in &mut contenders {
             contender.is_proven |= is_proven_now && contender.uid == uid;
@@ -178,26 +178,6 @@ impl Holders {
             }
         }
         Ok(())
-    }
-}
-
-fn contender(domain: &Domain) -> Contender {
-    let status = domain.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice());
-    let conditions = conditions.unwrap_or_default();
-    let proof = condition::find(conditions, OWNERSHIP_PROVEN);
-    let is_proven = proof.is_some_and(|proof| proof.status == "True");
-    let was_holder = condition::is_true(conditions, HOSTNAME_HELD);
-    // That the DNS does not answer takes a name from nobody.
-    let is_unheard = status.is_some_and(|status| status.proven_at.is_some())
-        && proof.is_some_and(|proof| ON_THEIR_WAY.contains(&proof.reason.as_str()));
-    Contender {
-        namespace: domain.namespace().unwrap_or_default(),
-        name: domain.name_any(),
-        uid: domain.uid().unwrap_or_default(),
-        created: domain.creation_timestamp().map(|created| created.0),
-        is_proven: is_proven || (was_holder && is_unheard),
-        was_holder,
     }
 }
 

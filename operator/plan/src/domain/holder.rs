@@ -2,7 +2,11 @@
 //! had it; then who came first. A name that was served and is given up is kept for its last owner
 //! for a while: somebody may still have a record that leads here.
 
+use crds::{Domain, condition};
 use jiff::{SignedDuration, Timestamp};
+use kube_core::ResourceExt as _;
+
+use super::report::{HOSTNAME_HELD, ON_THEIR_WAY, OWNERSHIP_PROVEN};
 
 /// A name that was proven is kept for its last organization for this long. Documented in
 /// `docs/operations/domains.md`.
@@ -23,6 +27,30 @@ pub struct Contender {
     pub is_proven: bool,
     /// It was told that it holds the name.
     pub was_holder: bool,
+}
+
+impl Contender {
+    /// A Domain as its status has it.
+    #[must_use]
+    pub fn of(domain: &Domain) -> Self {
+        let status = domain.status.as_ref();
+        let conditions = status.map(|status| status.conditions.as_slice());
+        let conditions = conditions.unwrap_or_default();
+        let proof = condition::find(conditions, OWNERSHIP_PROVEN);
+        let is_proven = proof.is_some_and(|proof| proof.status == "True");
+        let was_holder = condition::is_true(conditions, HOSTNAME_HELD);
+        // That the DNS does not answer takes a name from nobody.
+        let is_unheard = status.is_some_and(|status| status.proven_at.is_some())
+            && proof.is_some_and(|proof| ON_THEIR_WAY.contains(&proof.reason.as_str()));
+        Self {
+            namespace: domain.namespace().unwrap_or_default(),
+            name: domain.name_any(),
+            uid: domain.uid().unwrap_or_default(),
+            created: domain.creation_timestamp().map(|created| created.0),
+            is_proven: is_proven || (was_holder && is_unheard),
+            was_holder,
+        }
+    }
 }
 
 /// A name that is kept for an organization.
