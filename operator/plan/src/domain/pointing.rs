@@ -1,5 +1,6 @@
 //! Do these answers lead to the gateway? When all of them show only the target or the gateway's
-//! addresses, for IPv4 and for IPv6: an authority may ask any of them.
+//! addresses, for IPv4 and for IPv6: an authority may ask any of them. Where a CNAME leads out of the zone
+//! its servers do not know, and what resolvers find there counts.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -22,12 +23,15 @@ enum Pointing {
     Nowhere,
     Loop,
     TooLong,
+    /// To another name, whose addresses this server does not have.
+    Onward,
     Unknown(Failure),
 }
 
 fn pointing(view: &View, question: &Question<'_>, gateway: &[IpAddr]) -> Pointing {
     let mut ours = 0;
     let mut others = 0;
+    let mut leads_on = false;
     for answer in [&view.ipv4, &view.ipv6] {
         let walk = walk(question.asked, answer);
         if walk.names.contains(&question.target) {
@@ -48,12 +52,14 @@ fn pointing(view: &View, question: &Question<'_>, gateway: &[IpAddr]) -> Pointin
             End::TooLong => return Pointing::TooLong,
             // Who asks for the other family too gets no answer at all.
             End::Failed(failure) => return Pointing::Unknown(failure),
+            End::NoRecords => leads_on |= walk.names.len() > 1,
             // A name that does not exist has no records of any type, unless the server contradicts
             // itself.
-            End::NoSuchName | End::NoRecords => {}
+            End::NoSuchName => {}
         }
     }
     match (ours, others) {
+        (0, 0) if leads_on => Pointing::Onward,
         (0, 0) => Pointing::Nowhere,
         (_, 0) => Pointing::Here,
         (0, _) => Pointing::Elsewhere,
@@ -98,24 +104,7 @@ fn judge_pointing(
         .collect();
     let Some(first) = answered.first().copied() else {
         // What resolvers make of it is more telling than silence: they say SERVFAIL.
-        let worst = resolvers.iter().chain(authorities).min().copied();
-        return match worst {
-            Some(Pointing::Unknown(Failure::Bogus)) => dnssec_broken(hostname),
-            Some(Pointing::Unknown(
-                failure @ (Failure::ServerFailed | Failure::Refused | Failure::NotAuthoritative),
-            )) => Finding::stuck(
-                "DnsServerFailed",
-                format!(
-                    "the name servers of {hostname} do not answer for it: {failure}; see that the \
-                     zone is loaded there, and that the registry names the right servers"
-                ),
-            ),
-            _ => Finding::on_its_way(
-                "DnsSilent",
-                format!("no server that is authoritative for {hostname} answers"),
-                None,
-            ),
-        };
+        return silent(hostname, resolvers.iter().chain(authorities).min().copied());
     };
     if answered.len() > 1 {
         return Finding::on_its_way(
@@ -127,7 +116,11 @@ fn judge_pointing(
             None,
         );
     }
-    match first {
+    let led = match first {
+        Pointing::Onward => found_onward(resolvers),
+        known => known,
+    };
+    match led {
         Pointing::Here => {}
         Pointing::Partly => {
             return Finding::stuck(
@@ -144,7 +137,8 @@ fn judge_pointing(
                 format!("{hostname} leads elsewhere; {mend}"),
             );
         }
-        Pointing::Nowhere | Pointing::Unknown(_) => {
+        Pointing::Unknown(_) => return silent(hostname, Some(led)),
+        Pointing::Nowhere | Pointing::Onward => {
             return Finding::stuck("NoRecord", format!("{hostname} leads nowhere yet; {mend}"));
         }
         Pointing::Loop => return chain::loops(hostname, mend),
@@ -176,6 +170,38 @@ fn judge_pointing(
         );
     }
     Finding::well("PointsHere", format!("{hostname} leads to the gateway"))
+}
+
+/// Where resolvers find what leads out of its zone. One of them that finds the gateway is not enough.
+fn found_onward(resolvers: &[Pointing]) -> Pointing {
+    let is_at = |wanted: &[Pointing]| resolvers.iter().any(|it| wanted.contains(it));
+    let is_elsewhere = is_at(&[Pointing::Elsewhere, Pointing::Partly]);
+    if is_elsewhere && is_at(&[Pointing::Here, Pointing::Partly]) {
+        return Pointing::Partly;
+    }
+    let first = resolvers.iter().min().copied();
+    first.unwrap_or(Pointing::Unknown(Failure::TimedOut))
+}
+
+/// Nobody says where it leads; the most telling of what was said instead.
+fn silent(hostname: &str, worst: Option<Pointing>) -> Finding {
+    match worst {
+        Some(Pointing::Unknown(Failure::Bogus)) => dnssec_broken(hostname),
+        Some(Pointing::Unknown(
+            failure @ (Failure::ServerFailed | Failure::Refused | Failure::NotAuthoritative),
+        )) => Finding::stuck(
+            "DnsServerFailed",
+            format!(
+                "the name servers of {hostname} do not answer for it: {failure}; see that the zone \
+                 is loaded there, and that the registry names the right servers"
+            ),
+        ),
+        _ => Finding::on_its_way(
+            "DnsSilent",
+            format!("no server that is authoritative for {hostname} answers"),
+            None,
+        ),
+    }
 }
 
 fn dnssec_broken(hostname: &str) -> Finding {

@@ -324,6 +324,22 @@ fn both_families_count_and_the_one_that_differs_is_named() {
 }
 
 #[test]
+fn a_proxy_that_is_led_to_by_a_cname_passes_requests_on_too() {
+    let proof = txt(
+        &format!("_tutti-challenge.{WWW}"),
+        &proof_value("uid-of-acme", WWW),
+    );
+    let by_cname = cname(WWW, "acme.cdn.example");
+    let of_the_proxy = a("acme.cdn.example", "104.16.132.229");
+    let mut proxied = look(&[by_cname.clone(), of_the_proxy, proof.clone()]);
+    // The addresses are no matter of the zone's own servers.
+    proxied.authorities = look(&[by_cname, proof]).authorities;
+    let (known, checked) = pass(domain(WWW), &seen(proxied), now());
+    assert!(checked.may_order);
+    is(&known, POINTS_HERE, "True", "ThroughAProxy");
+}
+
+#[test]
 fn a_proxy_that_is_reached_by_one_family_only_passes_requests_on_too() {
     let proof = txt(
         &format!("_tutti-challenge.{WWW}"),

@@ -2,7 +2,7 @@
 
 use plan::{
     domain::{
-        answers::{Answer, Data, Failure, Look, Record},
+        answers::{Answer, Data, Failure, Look, Record, View},
         caa::{self, Certifier},
         name,
         pointing::points_here,
@@ -222,6 +222,38 @@ fn an_address_beside_ours_is_told_also_when_it_is_of_the_other_family() {
         pointed(APEX, &look(&forgotten)),
         (STUCK, "PointsPartlyElsewhere")
     );
+}
+
+/// A server of the zone gives the CNAME and no address, because that is another zone's.
+#[test]
+fn where_a_cname_leads_out_of_the_zone_is_asked_of_resolvers() {
+    let cdn = "acme.cdn.example";
+    let leads_to = |address: Option<&str>| {
+        let end = address.map(|address| a(cdn, address));
+        let all: Vec<Record> = [cname(WWW, cdn)].into_iter().chain(end).collect();
+        view("9.9.9.9", &all)
+    };
+    let found = |resolvers: &[View]| {
+        let mut look = look(&[cname(WWW, cdn)]);
+        look.resolvers = resolvers.to_vec();
+        pointed(WWW, &look)
+    };
+    let (there, here) = (leads_to(Some("198.51.100.7")), leads_to(Some(GATEWAY)));
+    let nowhere = leads_to(None);
+    let mut failing = nowhere.clone();
+    failing.ipv4 = Answer::Failed(Failure::ServerFailed);
+    let elsewhere = (STUCK, "PointsElsewhere");
+    assert_eq!(found(&[there.clone(), there.clone()]), elsewhere);
+    assert_eq!(found(&[there.clone(), nowhere.clone()]), elsewhere);
+    assert_eq!(found(&[there.clone(), failing.clone()]), elsewhere);
+    let partly = (STUCK, "PointsPartlyElsewhere");
+    assert_eq!(found(&[there, here.clone()]), partly);
+    assert_eq!(found(&[here.clone(), here.clone()]), (WELL, "PointsHere"));
+    let stale = (WAITING, "CachesAreStale");
+    assert_eq!(found(&[here, nowhere.clone()]), stale);
+    assert_eq!(found(&[nowhere.clone(), nowhere]), (STUCK, "NoRecord"));
+    let failed = (STUCK, "DnsServerFailed");
+    assert_eq!(found(&[failing.clone(), failing]), failed);
 }
 
 #[test]
