@@ -92,7 +92,8 @@ pub fn honest(world: &World) -> Look {
 }
 
 /// What a claimant's look shows of a world, and whether nobody lies, fails or lags behind. Of two
-/// authoritative servers one lies at most, and of three resolvers one lies or lags behind.
+/// authoritative servers one lies at most. Of three resolvers one lies or lags behind, or all repeat what
+/// the liar told them, while the other authoritative server is heard.
 pub fn seen(
     world: &World,
     before: &World,
@@ -107,6 +108,16 @@ pub fn seen(
     }
     if throw.random_bool(0.6) {
         return (look, true);
+    }
+    // One that resolvers have asked, too.
+    if throw.random_bool(0.2) {
+        look.authorities[0] = lie(world, claimant, "ns1.acme.example");
+        for view in &mut look.resolvers {
+            if throw.random_bool(0.7) {
+                *view = lie(world, claimant, &view.server);
+            }
+        }
+        return (look, false);
     }
     if throw.random_bool(0.5) {
         look.authorities[0] = lie(world, claimant, "ns1.acme.example");
