@@ -1,29 +1,25 @@
 //! What users of others complained about, as `docs/operations/domains.md` has it, where it is decided
-//! here: one test each, named after the complaint.
+//! here: one test each, named after the complaint. What is decided on answers is so on recorded ones.
 
 use crds::{
     condition::{self, Time},
     domain::{Challenge, OrderFailure},
 };
 use jiff::SignedDuration;
-use plan::{
-    domain::{
-        answers::{Answer, Failure},
-        certificate,
-        holder::{Contender, choose},
-        limits::{Kind, Limit, Limits, Refused, Request},
-        line::{Line, Turn},
-        order, proof_value,
-        reach::Reach,
-        report::{CERTIFIED, OWNERSHIP_PROVEN, POINTS_HERE, REACHABLE},
-    },
-    health::State,
+use plan::domain::{
+    certificate,
+    holder::{Contender, choose},
+    limits::{Kind, Limit, Limits, Refused, Request},
+    line::{Line, Turn},
+    order,
+    report::CERTIFIED,
 };
 
 use super::{
-    GATEWAY, TARGET, a, cname, look,
+    look,
+    recorded::{self, says_what_is_recorded},
     report::{WWW, certificate, domain, is, later, now, pass, right, seen},
-    txt, view,
+    rows,
 };
 
 fn request(hostname: &str, kind: Kind) -> Request {
@@ -56,26 +52,31 @@ fn coolify_4280_a_renewal_that_fails_is_said_with_the_authoritys_words() {
 
 #[test]
 fn coolify_6262_a_wildcard_without_dns_01_is_refused_before_anything_is_ordered() {
-    let (wild, checked) = pass(domain("*.acme.example"), &seen(right()), now());
-    assert!(!checked.may_order);
-    is(&wild, "Ready", "False", "WildcardNeedsDns01");
+    says_what_is_recorded("coolify-6262");
 }
 
 #[test]
-fn kubero_while_a_certificate_is_pending_every_step_and_the_next_look_are_shown() {
+fn coolify_7628_a_machine_of_before_that_is_still_led_to_is_named() {
+    says_what_is_recorded("coolify-7628");
+}
+
+#[test]
+fn coolify_8220_a_domain_of_a_customers_own_is_proven_by_one_record_in_any_case_of_letters() {
+    says_what_is_recorded("coolify-8220");
+}
+
+#[test]
+fn mortise_77_while_a_certificate_is_pending_every_step_and_the_next_look_are_shown() {
+    says_what_is_recorded("mortise-77");
     let (site, _) = pass(domain(WWW), &seen(look(&[])), now());
-    is(&site, "Ready", "False", "NotProven");
     let status = site.status.unwrap();
     assert!(status.next_look_at.is_some_and(|at| at.0 > now()));
     assert!(!status.records.is_empty());
-    for step in [POINTS_HERE, REACHABLE, CERTIFIED] {
-        let step = condition::find(&status.conditions, step);
-        assert!(step.is_some_and(|it| it.status == "Unknown" || it.status == "False"));
-    }
 }
 
 #[test]
 fn kubero_738_of_two_who_claim_a_name_the_one_who_proves_it_has_it() {
+    says_what_is_recorded("kubero-738");
     let claims = |namespace: &str, is_proven| Contender {
         namespace: namespace.to_owned(),
         name: "www".to_owned(),
@@ -129,98 +130,89 @@ fn cert_manager_6010_a_renewal_that_names_what_it_replaces_waits_for_nobody() {
 
 #[test]
 fn cert_manager_5917_who_sees_something_else_is_named_and_stands_in_nobodys_way_alone() {
-    // A resolver inside a company has addresses of its own.
-    let inside = view("10.0.0.53", &[cname(WWW, TARGET), a(TARGET, "10.1.2.3")]);
-    let mut split = right();
-    split.resolvers.push(inside);
-    let (site, checked) = pass(domain(WWW), &seen(split), now());
-    assert!(checked.may_order);
-    let status = site.status.unwrap();
-    assert!(
-        status
-            .found
-            .iter()
-            .any(|it| it.contains("10.0.0.53") && it.contains("10.1.2.3")),
-        "{:?}",
-        status.found
-    );
-    // One that fails is no reason to wait.
-    let mut broken = right();
-    broken.resolvers.push(view("10.0.0.53", &[]));
-    let last = broken.resolvers.last_mut().unwrap();
-    (last.ipv4, last.ipv6) = (
-        Answer::Failed(Failure::TimedOut),
-        Answer::Failed(Failure::TimedOut),
-    );
-    last.proof = Answer::Failed(Failure::TimedOut);
-    let (_, checked) = pass(domain(WWW), &seen(broken), now());
-    assert!(checked.may_order);
+    says_what_is_recorded("cert-manager-5917");
+    says_what_is_recorded("cert-manager-5098");
+}
+
+#[test]
+fn cert_manager_5917_a_cache_that_is_stale_is_named_with_the_seconds_that_are_left() {
+    says_what_is_recorded("cert-manager-5917-stale");
 }
 
 #[test]
 fn cert_manager_1364_a_cluster_that_does_not_reach_its_own_public_address_says_so() {
-    let mut hairpin = seen(right());
-    hairpin.reach = Some(Reach::Unreachable {
-        why: "connection timed out".to_owned(),
-    });
-    let (site, checked) = pass(domain(WWW), &hairpin, now());
-    assert!(!checked.may_order);
-    is(&site, REACHABLE, "False", "Unreachable");
+    says_what_is_recorded("cert-manager-1364");
     // DNS-01 makes no such request.
     let mut wish = domain(WWW);
     wish.spec.challenge = Some(Challenge::Dns01);
+    let mut hairpin = seen(right());
     hairpin.reach = None;
     assert!(pass(wish, &hairpin, now()).1.may_order);
 }
 
 #[test]
 fn cert_manager_1485_a_bad_name_blocks_no_other_one() {
-    let (_, bad) = pass(domain("bad.acme.example"), &seen(look(&[])), now());
+    says_what_is_recorded("cert-manager-1485");
     let (_, good) = pass(domain(WWW), &seen(right()), now());
-    assert!(!bad.may_order && good.may_order);
+    assert!(good.may_order);
 }
 
 #[test]
 fn caddy_5008_who_only_points_here_gets_no_certificate() {
-    let points = look(&[a("acme.example", GATEWAY)]);
-    let (site, checked) = pass(domain("acme.example"), &seen(points), now());
-    assert!(!checked.may_order && !checked.is_proven);
-    is(&site, OWNERSHIP_PROVEN, "False", "NotProven");
+    says_what_is_recorded("caddy-5008");
+    says_what_is_recorded("caddy-5008-address");
+}
+
+#[test]
+fn certmagic_303_who_took_over_what_a_forgotten_record_leads_to_has_not_proven_it() {
+    says_what_is_recorded("certmagic-303");
 }
 
 #[test]
 fn external_dns_3715_a_record_that_is_there_already_is_named_with_who_said_so() {
-    let proof = txt(
-        &format!("_tutti-challenge.{WWW}"),
-        &proof_value("uid-of-acme", WWW),
-    );
-    let old = look(&[a(WWW, "198.51.100.7"), proof]);
-    let mut there = seen(old);
-    there.reach = None;
-    let (site, _) = pass(domain(WWW), &there, now());
-    is(&site, POINTS_HERE, "False", "PointsElsewhere");
-    let found = site.status.unwrap().found;
-    let is_named = |it: &String| it.contains("198.51.100.7") && it.contains("ns1.acme.example");
-    assert!(found.iter().any(is_named), "{found:?}");
+    says_what_is_recorded("external-dns-3715");
 }
 
 #[test]
 fn external_dns_262_the_proof_stands_beside_the_cname_and_not_in_its_place() {
-    let both = look(&[
-        cname(WWW, TARGET),
-        a(TARGET, GATEWAY),
-        txt(
-            &format!("_tutti-challenge.{WWW}"),
-            &proof_value("uid-of-acme", WWW),
-        ),
-    ]);
-    assert!(pass(domain(WWW), &seen(both), now()).1.may_order);
+    says_what_is_recorded("external-dns-262");
 }
 
 #[test]
 fn knative_14871_a_wildcard_is_a_hostname_like_others() {
-    let judged = plan::domain::name::judge("*.acme.example", "apps.tutti.example", true);
-    assert_eq!(judged.state, State::Well);
+    says_what_is_recorded("knative-14871");
     let brought = certificate::brought(Ok(later(24 * 60)), now());
     assert_eq!(brought.reason, "Brought");
+}
+
+/// Each of them, and of what they are, so that no file lies about.
+#[test]
+fn every_recorded_answer_is_of_a_complaint_of_the_operations_page_and_has_a_test() {
+    let page: String = rows("| complaint | here |")
+        .iter()
+        .map(|row| row[0])
+        .collect();
+    let tests = include_str!("complaints.rs");
+    let names = recorded::names();
+    assert!(names.len() >= 16, "{names:?}");
+    for name in names {
+        assert!(tests.contains(&format!("\"{name}\"")), "{name} has no test");
+        for complaint in recorded::read(&name).complaints {
+            let (whose, number) = complaint.rsplit_once(' ').unwrap();
+            let is_told = page
+                .split(['(', ')'])
+                .any(|those| is_among(those, whose, number));
+            assert!(is_told, "{name}: {complaint} is not in the page");
+        }
+    }
+}
+
+/// Whether one is among `Coolify 8220, coolify-cli 10`: a number alone is of whom was named last.
+fn is_among(those: &str, whose: &str, number: &str) -> bool {
+    let mut named = "";
+    those.split(", ").any(|one| {
+        let (who, which) = one.rsplit_once(' ').unwrap_or((named, one));
+        named = who;
+        (who, which) == (whose, number)
+    })
 }

@@ -7,6 +7,7 @@ mod name;
 mod order;
 mod pace;
 mod reach;
+mod recorded;
 mod report;
 mod verify;
 mod worlds;
