@@ -279,6 +279,38 @@ fn a_certificate_is_renewed_in_the_window_of_its_authority_or_after_two_thirds_o
     // A window that is no window.
     let wrong = Some((end, at(0)));
     assert_eq!(renew_at(at(0), end, wrong, 0.0), at(0) + day * 60);
-    // Six days.
-    assert_eq!(renew_at(at(0), at(0) + day * 6, None, 0.0), at(0) + day * 4);
+}
+
+/// Short-lived certificates, those of the years to come, and those of today.
+#[test]
+fn whatever_its_lifetime_is_a_certificate_is_renewed_in_its_third_third_or_in_the_window() {
+    for days in [6, 45, 64, 90] {
+        let life = SignedDuration::from_hours(24 * days);
+        let (begin, end) = (at(0), at(0) + life);
+        let two_thirds = begin + life * 2 / 3;
+        let window = (begin + life / 2, begin + life * 11 / 20);
+        // It cannot be meant: the certificate is over before.
+        let too_late = (begin + life / 2, end + life);
+        for chance in [0.0, 0.3, 1.0] {
+            for window in [None, Some(too_late)] {
+                let due = renew_at(begin, end, window, chance);
+                assert!(
+                    (two_thirds - life / 50..=two_thirds).contains(&due),
+                    "{days} days, {chance}: {due}"
+                );
+            }
+            let due = renew_at(begin, end, Some(window), chance);
+            assert!(
+                (window.0..=window.1).contains(&due),
+                "{days} days, {chance}: {due}"
+            );
+            // Nothing is asked before it, and it is not missed.
+            let second = SignedDuration::from_secs(1);
+            let mut asked = facts(None);
+            (asked.due, asked.now, asked.looked_at) = (due, due - second, Some(due - second));
+            assert_eq!(next(&asked), Next::Rest(due), "{days} days");
+            asked.now = due;
+            assert_eq!(next(&asked), Next::Create, "{days} days");
+        }
+    }
 }
