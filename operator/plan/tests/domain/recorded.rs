@@ -1,7 +1,7 @@
 //! Recorded answers: `answers/*.yaml`, one trouble each. A file says which complaint it is of, what was
-//! asked of whom and what came, as `dig` prints it, and what has to be said of the hostname then. They
-//! show what those reports show; names and addresses are those of documentation (RFC 2606, RFC 5737,
-//! RFC 3849).
+//! asked of whom and what came, as `dig` prints it, and what has to be said of the hostname then. Most of
+//! those reports tell what was seen and leave out the answers: these are filled in as servers give them.
+//! Names and addresses are those of documentation (RFC 2606, RFC 5737, RFC 3849).
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
