@@ -66,7 +66,7 @@ test: lab ## Every test but the long ones, the quick ones first; starts the lab 
 	cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl
 	cargo test --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test faults
+	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test faults --test alerts
 	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast --test journeys --test z_alone --test 'zz*'
 	@echo "make test: all tests passed"
 

@@ -28,7 +28,7 @@ pub mod platform;
 pub mod postgres;
 mod process;
 mod programs;
-pub use programs::versions;
+pub use programs::{for_alerts, versions};
 pub mod state;
 pub mod status;
 pub mod steps;

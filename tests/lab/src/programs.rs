@@ -240,6 +240,24 @@ fn kwok() -> Program {
     }
 }
 
+/// What only the test of the alerts needs: Prometheus' engine.
+fn alerts() -> Program {
+    Program {
+        name: "alerts",
+        is_slim: true,
+        source: Source::Ours {
+            files: &[
+                ("go.mod", include_str!("../go/alerts/go.mod")),
+                ("go.sum", include_str!("../go/alerts/go.sum")),
+                ("main.go", include_str!("../go/alerts/main.go")),
+            ],
+            link_flags: "-s -w".to_owned(),
+        },
+        resources: None,
+        names: &["alerts"],
+    }
+}
+
 /// Debug information is not kept by the linker, so it need not be made. Without inlining the compiler
 /// has a third less to do.
 fn compile_flags(is_slim: bool) -> &'static str {
@@ -428,6 +446,20 @@ pub fn for_tests(with_kwok: bool) -> Result<State> {
     Ok(bin)
 }
 
+/// The folder of links to helm and to what says which alerts fire, for the test of the chart's alerts.
+pub fn for_alerts() -> Result<State> {
+    let cache = Cache::from_environment();
+    let bin = State::at(cache.entry("control-plane"));
+    let _lock = bin.lock()?;
+    let mut programs = programs();
+    programs.retain(|program| program.name == "helm");
+    programs.push(alerts());
+    Steps::new().step("programs that evaluate alerts", |step| {
+        provide_these(&programs, &cache, &bin, step)
+    })?;
+    Ok(bin)
+}
+
 /// The same for kwok, which no lab needs.
 pub fn provide_kwok(cache: &Cache, state: &State, step: &Step) -> Result<()> {
     provide_these(&[kwok()], cache, state, step)
@@ -533,7 +565,7 @@ mod tests {
     #[test]
     fn every_name_in_the_bin_folder_comes_from_one_program() {
         let mut programs = programs();
-        programs.push(kwok());
+        programs.extend([kwok(), alerts()]);
         let mut names: Vec<_> = programs.iter().flat_map(|program| program.names).collect();
         let count = names.len();
         names.sort();
