@@ -466,7 +466,8 @@ impl Authorities {
                 let waited = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
                 let now = now + waited;
                 let until = refused_until().filter(|until| *until > now);
-                Err(known.silent(words(&error), until, now))
+                let words = words_at_the_door(&known.directory, &error);
+                Err(known.silent(words, until, now))
             }
         }
     }
@@ -591,6 +592,25 @@ fn other(error: kube::Error) -> Error {
     Error::Other(Box::new(error))
 }
 
+/// The same where it is asked for its directory and our account: who finds no ACME there may have the
+/// wrong address.
+fn words_at_the_door(directory: &Directory, error: &Error) -> String {
+    let words = words(error);
+    let is_no_directory = match error {
+        Error::Json(_) => true,
+        Error::Api(problem) => problem.status == Some(404),
+        _ => false,
+    };
+    if !is_no_directory {
+        return words;
+    }
+    format!(
+        "{words}; is {} an ACME directory? The platform's operators set its url in the chart's value \
+         acme.directories",
+        directory.url
+    )
+}
+
 /// An error with its causes, which the client's own words leave out.
 fn words(error: &Error) -> String {
     let text = match error {
@@ -598,9 +618,7 @@ fn words(error: &Error) -> String {
             .detail
             .clone()
             .unwrap_or_else(|| problem.to_string()),
-        Error::Json(_) => {
-            "what it says is not ACME; is its url that of an ACME directory?".to_owned()
-        }
+        Error::Json(_) => "what it says is not ACME".to_owned(),
         Error::Timeout(_) => "no answer in time".to_owned(),
         other => other.to_string(),
     };
@@ -625,8 +643,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_acme_directory_is_said_to_be_none() {
+    fn what_is_no_acme_directory_is_named_with_its_address_and_where_that_is_set() {
+        let directory: Directory = serde_json::from_value(serde_json::json!({
+            "name": "first", "url": "https://first.test/dir", "contacts": [],
+            "termsOfServiceAgreed": true,
+        }))
+        .unwrap();
         let html = serde_json::from_str::<u8>("<html>").unwrap_err();
-        assert!(words(&Error::Json(html)).contains("ACME directory"));
+        let missing = serde_json::from_str(r#"{"status": 404}"#).unwrap();
+        for error in [Error::Json(html), Error::Api(missing)] {
+            let told = words_at_the_door(&directory, &error);
+            for words in ["https://first.test/dir", "acme.directories"] {
+                assert!(told.contains(words), "{told}");
+            }
+        }
+        let away = words_at_the_door(&directory, &Error::Str("no answer"));
+        assert!(!away.contains("acme.directories"), "{away}");
     }
 }
