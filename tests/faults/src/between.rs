@@ -44,6 +44,8 @@ pub enum Blow {
     Busy(u32),
     /// It has an error of its own whenever it is asked to finalize the first order of all.
     Stumbling,
+    /// Somebody else is there, who answers everybody with a page.
+    Page,
 }
 
 /// An authority, and who stands before it. Dropping it ends both.
@@ -250,10 +252,16 @@ impl Inner {
                 }
                 Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR)
             }
+            Blow::Page => Response::builder().header(header::CONTENT_TYPE, "text/html"),
             _ => return None,
         };
         book.has_fallen = true;
-        answer.body(Full::default()).ok()
+        let page = if blow == Blow::Page {
+            "<html>hi</html>"
+        } else {
+            ""
+        };
+        answer.body(Full::from(page)).ok()
     }
 
     /// Killed, and started again with no memory.

@@ -234,6 +234,20 @@ fn an_authority_that_says_when_to_come_again_is_not_asked_before_whatever_a_pers
 }
 
 #[test]
+fn a_directory_that_answers_with_a_page_is_named_on_the_domain_with_what_mends_it() {
+    stage::test(async |stage| {
+        let owner = Owner::found(stage, Temper::default()).await?;
+        owner.authority.arm(Blow::Page);
+        owner.ask_for("page").await?;
+        let address = owner.authority.address.to_string();
+        let words = ["first", "not ACME", &address, "acme.directories"];
+        owner.certified_says("page", &words).await?;
+        owner.authority.arm(Blow::None);
+        owner.becomes_ready("page", true).await
+    });
+}
+
+#[test]
 fn an_error_of_the_authority_at_one_order_keeps_nobody_else_from_a_certificate() {
     stage::test(async |stage| {
         let owner = Owner::found(stage, Temper::default()).await?;
