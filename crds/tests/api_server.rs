@@ -909,7 +909,7 @@ async fn a_path_prefix_is_whole_segments() {
     let server = server().await;
     let at = |path: &str| route("www.acme.example").with("/spec/pathPrefix", json!(path));
     for path in ["blog", "/blog/", "//", "/a?b", "/a#b"] {
-        let told = "pathPrefix: a path such as '/' or '/shop'";
+        let told = "pathPrefix: a path such as '/' or '/shop': it begins with a slash, and has no slash at its end, no empty part, no ? and no #";
         server.refuses(at(path), told).await;
     }
     server.refuses(at(""), "spec.pathPrefix").await;
@@ -926,12 +926,12 @@ async fn where_a_route_leads_is_told_in_words_when_it_cannot_be() {
         (
             "/spec/backend/service",
             "Shop_1",
-            "service: the name of a Service",
+            "service: the name of a Service: lower-case letters, digits and dashes, beginning with a letter",
         ),
         (
             "/spec/redirectTo",
             "https://acme.example",
-            "redirectTo: a hostname in lower case",
+            "redirectTo: a hostname in lower case, such as 'www.acme.example': no https://, no port, no path",
         ),
     ] {
         server

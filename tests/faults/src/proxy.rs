@@ -428,7 +428,7 @@ fn refuse(status: StatusCode, retry_after: Option<u64>) -> Response<Body> {
     answer
 }
 
-/// A path without what is another in each life: the namespace, and names that are made of it or of chance.
+/// A path without what is another in each life: the namespace, and names of events.
 fn lasting(path: &str, namespace: &str) -> String {
     let route = path.split('?').next().unwrap_or(path);
     let mut segments: Vec<&str> = route.split('/').collect();
@@ -436,6 +436,10 @@ fn lasting(path: &str, namespace: &str) -> String {
         if *segment == namespace {
             *segment = "*";
         }
+    }
+    // An event is named by its time.
+    if segments.iter().rev().nth(1) == Some(&"events") {
+        segments.pop();
     }
     segments.join("/")
 }
