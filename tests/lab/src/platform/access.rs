@@ -83,11 +83,16 @@ impl Access {
 
     /// Where people sign in, as the chart has it by default.
     pub fn sign_in(&self) -> String {
+        self.url("id")
+    }
+
+    /// Where a service of the platform is found, by the first part of its hostname.
+    pub fn url(&self, host: &str) -> String {
         let port = match self.https_port {
             443 => String::new(),
             port => format!(":{port}"),
         };
-        format!("https://id.{}{port}", self.zone)
+        format!("https://{host}.{}{port}", self.zone)
     }
 
     /// What a person does so that the link opens, as lines of a label and a text.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::{
     Target,
     catalogue::{self, ImageSource},
+    mail,
 };
 use crate::{
     cache::Cache,
@@ -26,7 +27,10 @@ const BUILDS_AT_ONCE: usize = 2;
 /// Builds and pushes what the registry has not.
 pub fn build_all(target: &Target) -> Result<()> {
     let repository = catalogue::repository()?;
-    let images = catalogue::images(&repository)?;
+    let mut images = catalogue::images(&repository)?;
+    if target.lab.is_some() {
+        images.push(mail::image(&repository)?);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -18,6 +18,7 @@ use super::{
     access::Access,
     catalogue,
     images::{self, Digests},
+    mail,
     release::Release,
     target::run,
 };
@@ -69,6 +70,10 @@ pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
         certificate(target, &access.zone, step)
     })?;
     steps.step("kinds (chart tutti-crds)", |_| kinds(target, &repository))?;
+    if target.lab.is_some() {
+        // Before idm, whose pods wait for its Secret.
+        steps.step("mail catcher", |_| mail_catcher(target, &access, &digests))?;
+    }
     steps.step("platform (chart tutti)", |step| {
         platform(target, &repository, &access, &digests)?;
         wait_for_platform(target, step)
@@ -206,14 +211,23 @@ fn kinds(target: &Target, repository: &Path) -> Result<()> {
     release.provide(target)
 }
 
+/// What was built under a name and tag.
+fn digest_of(digests: &Digests, name: &str) -> Result<String> {
+    let digest = digests.get(name).cloned();
+    digest.with_context(|| format!("image {name} was not built; run make images"))
+}
+
+fn mail_catcher(target: &Target, access: &Access, digests: &Digests) -> Result<()> {
+    let digest = digest_of(digests, mail::IMAGE)?;
+    let image = format!("{}/{}@{digest}", target.registry, mail::IMAGE);
+    apply(target, &mail::objects(access, &image)?)
+}
+
 fn platform(target: &Target, repository: &Path, access: &Access, digests: &Digests) -> Result<()> {
-    let digest_of = |name: &str| {
-        digests
-            .get(name)
-            .cloned()
-            .with_context(|| format!("image {name} was not built; run make images"))
+    let digest = |component: &str| {
+        let name = format!("{component}:{}", env!("CARGO_PKG_VERSION"));
+        digest_of(digests, &name)
     };
-    let digest = |component: &str| digest_of(&format!("{component}:{}", env!("CARGO_PKG_VERSION")));
     let mut values = BTreeMap::from([
         ("platform.zone", access.zone.clone()),
         ("platform.publicHttpsPort", access.https_port.to_string()),
@@ -226,7 +240,7 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
         ("gateway.image.digest", digest("gateway")?),
         ("idm.image.repository", "idm".to_owned()),
         ("idm.image.digest", digest("idm")?),
-        ("postgresql.digest", digest_of(DATABASE)?),
+        ("postgresql.digest", digest_of(digests, DATABASE)?),
     ]);
     let mut release = Release {
         name: "tutti",
@@ -255,7 +269,8 @@ fn platform(target: &Target, repository: &Path, access: &Access, digests: &Diges
 /// Waits for our own services. Helm's own waiting would also wait for an address of a load
 /// balancer, which some clusters never give.
 fn wait_for_platform(target: &Target, step: &Step) -> Result<()> {
-    for program in ["operator", "gateway", "idm"] {
+    let catcher = target.lab.as_ref().map(|_| "maildev");
+    for program in ["operator", "gateway", "idm"].into_iter().chain(catcher) {
         if program == "gateway" && target.lab.is_some() {
             // It is ready when it has something to show to everybody.
             wait_for_certificate(target, step)?;
@@ -429,6 +444,10 @@ fn farewell(target: &Target, access: &Access, instance: &AppInstance, steps: &St
         "  code          {kubectl} get secret {BOOTSTRAP} -n {NAMESPACE} -o jsonpath='{{.data.code}}' | base64 -d; echo"
     );
     if let Some(lab) = &target.lab {
+        tell!(
+            "  mail          {} (all that is sent; everybody who opens it reads it)",
+            access.url(mail::HOST)
+        );
         tell!(
             "  certificate   {} (import it, and browsers trust the link)",
             lab.trust.display()

@@ -13,6 +13,7 @@ pub mod images;
 pub mod install;
 pub mod lint;
 pub mod logs;
+pub mod mail;
 mod release;
 pub mod target;
 
