@@ -35,7 +35,7 @@ use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use lab::{
     Lab,
     internet::{self, Change},
-    platform::access::LOCAL_ZONE,
+    platform::{access::LOCAL_ZONE, mail::HOST},
 };
 use tokio::{
     process::Command,
@@ -150,11 +150,20 @@ impl Story {
 
     /// Where people sign in.
     pub fn sign_in_url(&self) -> String {
+        self.platform_url("id")
+    }
+
+    /// Where the lab's mail catcher shows what it got.
+    pub fn mail_url(&self) -> String {
+        self.platform_url(HOST)
+    }
+
+    fn platform_url(&self, host: &str) -> String {
         let port = match self.lab.https_port {
             443 => String::new(),
             port => format!(":{port}"),
         };
-        format!("https://id.{}{port}", LOCAL_ZONE)
+        format!("https://{host}.{LOCAL_ZONE}{port}")
     }
 
     /// Visitors of a site.

@@ -19,5 +19,6 @@ mod an_operator_stops_resizes_deletes;
 mod bad_wishes_are_explained;
 mod no_node_has_room;
 mod nobody_takes_an_address;
+mod somebody_is_invited_by_mail;
 mod two_organizations_cannot_reach_each_other;
 mod what_rarely_happens;

@@ -90,6 +90,14 @@ async fn two_organizations_cannot_reach_each_others_pods() -> Result<()> {
             "the platform's database",
             (ip(&on_first_node(&story, "postgresql").await?)?, 5432),
         ),
+        (
+            "where mails are taken",
+            (ip(&on_first_node(&story, "maildev").await?)?, 1025),
+        ),
+        (
+            "the page of mails, past the gateway",
+            (ip(&on_first_node(&story, "maildev").await?)?, 1080),
+        ),
     ]);
     all_are_reached_from_the_node(&story, &people).await?;
     let own_web = Addresses::from([("its own web pod", (ip(&web)?, 8080))]);
