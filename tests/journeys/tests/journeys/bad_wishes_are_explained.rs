@@ -153,7 +153,9 @@ async fn a_definition_that_does_not_work_is_explained() -> Result<()> {
     .await?;
 
     let broken = App::define(&story, |spec| {
-        spec["sizes"][0]["requests"]["memory"] = json!("1Gi");
+        for part in ["requests", "limits"] {
+            spec["sizes"][0][part]["memory"] = json!("0");
+        }
     })
     .await?;
     let (reason, message) = broken.judgement().await?;
