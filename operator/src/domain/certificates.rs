@@ -202,6 +202,20 @@ impl Certificates {
         first(&chain.ok()??).ok()
     }
 
+    /// Whether a certificate, by its serial number, and the key to it are where the gateway reads: somebody
+    /// may have deleted or changed them.
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn is_kept(&self, hostname: &str, serial: &str) -> Result<bool, kube::Error> {
+        let name = Self::secret_name(hostname);
+        let chain = self.part(&name, CERTIFICATE).await?;
+        let key = self.part(&name, KEY).await?;
+        Ok(chain.zip(key).is_some_and(|(chain, key)| {
+            read(&chain).is_ok_and(|leaf| leaf.serial == serial) && fit(&chain, &key).is_ok()
+        }))
+    }
+
     async fn part(&self, secret: &str, key: &str) -> Result<Option<String>, kube::Error> {
         let secret = self.api.get_opt(secret).await?;
         Ok(secret.and_then(|secret| {

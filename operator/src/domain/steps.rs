@@ -140,6 +140,9 @@ impl Domains {
                 again: None,
             });
         }
+        if checked.has_looked() && status.order.is_none() {
+            self.miss_what_is_gone(hostname, status).await;
+        }
         let mut awaited = certificate::Awaited::default();
         if let Err(message) = self.revoke_if_asked(domain, status, now).await {
             awaited.trouble = Some(message);
@@ -197,6 +200,18 @@ impl Domains {
         let rests = order::pause_ends(order::failed(status)).max(order::due(status));
         let again = again.or_else(|| (rests > now).then_some(rests));
         Ok(Step { certified, again })
+    }
+
+    /// A certificate that somebody deleted or changed is none, and another is ordered. Read with each look.
+    async fn miss_what_is_gone(&self, hostname: &str, status: &mut DomainStatus) {
+        let Some(known) = &status.certificate else {
+            return;
+        };
+        // What is not told now is told at the next look.
+        if let Ok(false) = self.certificates.is_kept(hostname, &known.serial).await {
+            tracing::warn!(hostname, secret = known.secret, "the certificate is gone");
+            status.certificate = None;
+        }
     }
 
     async fn take_step(

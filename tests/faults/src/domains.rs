@@ -404,10 +404,14 @@ impl Owner {
         Ok(self.domains.get(label).await?.status.unwrap_or_default())
     }
 
+    /// The Secrets that gateways read.
+    pub fn presented(&self) -> Api<Secret> {
+        Api::namespaced(self.life.ground.stage.client.clone(), GATEWAYS)
+    }
+
     /// Of what kind the key is that gateways sign with.
     pub async fn kind_of_key(&self, secret: &str) -> Result<SignatureAlgorithm> {
-        let client = self.life.ground.stage.client.clone();
-        let secret = Api::namespaced(client, GATEWAYS).get(secret).await?;
+        let secret = self.presented().get(secret).await?;
         Ok(certified_key(&secret)?.key.algorithm())
     }
 

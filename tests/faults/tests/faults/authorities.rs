@@ -248,6 +248,46 @@ fn a_directory_that_answers_with_a_page_is_named_on_the_domain_with_what_mends_i
 }
 
 #[test]
+fn a_certificate_that_somebody_deleted_or_changed_is_made_anew_at_the_next_look() {
+    stage::test(async |stage| {
+        let owner = Owner::found(stage, Temper::default()).await?;
+        struck(&owner, "gone", Blow::None).await?;
+        let certificate = async || {
+            let found = owner.status("gone").await?.certificate;
+            found.context("no certificate")
+        };
+        let mut last = certificate().await?;
+        let name = last.secret.clone();
+        for look in 1..=2 {
+            if look == 1 {
+                owner.presented().delete(&name, &Default::default()).await?;
+            } else {
+                let other = rcgen::generate_simple_self_signed(["gone.example".to_owned()])?;
+                let pair = json!({ "stringData": {
+                    "tls.crt": other.cert.pem(), "tls.key": other.signing_key.serialize_pem(),
+                } });
+                let change = Patch::Merge(pair);
+                let params = PatchParams::default();
+                owner.presented().patch(&name, &params, &change).await?;
+            }
+            owner.look_again("gone", look).await?;
+            let begun = Instant::now();
+            while certificate().await.is_ok_and(|it| it.serial == last.serial)
+                || !owner.is_ready("gone").await?
+            {
+                ensure!(
+                    begun.elapsed() < PATIENCE,
+                    "look {look}: it is not made anew"
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            last = certificate().await?;
+        }
+        owner.internet.check_keys()
+    });
+}
+
+#[test]
 fn an_error_of_the_authority_at_one_order_keeps_nobody_else_from_a_certificate() {
     stage::test(async |stage| {
         let owner = Owner::found(stage, Temper::default()).await?;
