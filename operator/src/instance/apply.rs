@@ -15,8 +15,8 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
-    core::ObjectMeta,
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    core::{DynamicObject, ObjectMeta},
 };
 use plan::{DesiredState, context::JobSeen, digest, health::Refusal};
 use serde::{Serialize, de::DeserializeOwned};
@@ -308,8 +308,11 @@ impl Writer<'_> {
         if is_forced || !is_conflict(&answer) {
             return answer;
         }
-        match metadata(self.operator, self.key, kind, name).await? {
-            Some(found) if is_made_for(&found, &self.uid) => apply(params.force()).await,
+        // Listed and not got: for its watches the operator may list every kind, and get only some.
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
+        let api = untyped(self.operator, self.key, kind);
+        match api.list_metadata(&named).await?.items.first() {
+            Some(found) if is_made_for(&found.metadata, &self.uid) => apply(params.force()).await,
             _ => answer,
         }
     }
@@ -523,12 +526,7 @@ async fn delete_by(
     name: &str,
     params: &DeleteParams,
 ) -> Result<(), Failure> {
-    let api = Api::<kube::core::DynamicObject>::namespaced_with(
-        operator.client.clone(),
-        &key.namespace,
-        &kind.api_resource(),
-    );
-    match api.delete(name, params).await {
+    match untyped(operator, key, kind).delete(name, params).await {
         Ok(_) => {
             operator.metrics.wrote();
             Ok(())
@@ -554,13 +552,13 @@ pub async fn metadata(
     kind: Kind,
     name: &str,
 ) -> Result<Option<ObjectMeta>, kube::Error> {
-    let api = Api::<kube::core::DynamicObject>::namespaced_with(
-        operator.client.clone(),
-        &key.namespace,
-        &kind.api_resource(),
-    );
-    let found = api.get_metadata_opt(name).await?;
+    let found = untyped(operator, key, kind).get_metadata_opt(name).await?;
     Ok(found.map(|found| found.metadata))
+}
+
+fn untyped(operator: &Instances, key: &InstanceKey, kind: Kind) -> Api<DynamicObject> {
+    let client = operator.client.clone();
+    Api::namespaced_with(client, &key.namespace, &kind.api_resource())
 }
 
 /// Metadata of an object of this instance's, also of one that lost its labels and is out of the
