@@ -160,10 +160,7 @@ impl Certificates {
             }
             Err(error) => return Err(wrong(format!("it cannot be read: {error}"))),
         };
-        let part = |key: &str| {
-            let bytes = found.data.as_ref()?.get(key)?;
-            String::from_utf8(bytes.0.clone()).ok()
-        };
+        let part = |key: &str| text(&found, key);
         let chain = part(CERTIFICATE).ok_or_else(|| wrong("it has no tls.crt".to_owned()))?;
         let key = part(KEY).ok_or_else(|| wrong("it has no tls.key".to_owned()))?;
         let leaf = read(&chain).map_err(|error| wrong(format!("tls.crt: {error}")))?;
@@ -208,20 +205,16 @@ impl Certificates {
     /// # Errors
     /// When the API server does not tell.
     pub async fn is_kept(&self, hostname: &str, serial: &str) -> Result<bool, kube::Error> {
-        let name = Self::secret_name(hostname);
-        let chain = self.part(&name, CERTIFICATE).await?;
-        let key = self.part(&name, KEY).await?;
-        Ok(chain.zip(key).is_some_and(|(chain, key)| {
+        let secret = self.api.get_opt(&Self::secret_name(hostname)).await?;
+        let pair = secret.and_then(|secret| text(&secret, CERTIFICATE).zip(text(&secret, KEY)));
+        Ok(pair.is_some_and(|(chain, key)| {
             read(&chain).is_ok_and(|leaf| leaf.serial == serial) && fit(&chain, &key).is_ok()
         }))
     }
 
     async fn part(&self, secret: &str, key: &str) -> Result<Option<String>, kube::Error> {
         let secret = self.api.get_opt(secret).await?;
-        Ok(secret.and_then(|secret| {
-            let bytes = secret.data.as_ref()?.get(key)?;
-            String::from_utf8(bytes.0.clone()).ok()
-        }))
+        Ok(secret.and_then(|secret| text(&secret, key)))
     }
 
     /// Forgets the key of a certificate that did not come.
@@ -277,6 +270,12 @@ impl Certificates {
             .await
             .map(drop)
     }
+}
+
+/// What a Secret holds under a key, if it is text.
+fn text(secret: &Secret, key: &str) -> Option<String> {
+    let bytes = secret.data.as_ref()?.get(key)?;
+    String::from_utf8(bytes.0.clone()).ok()
 }
 
 impl Leaf {

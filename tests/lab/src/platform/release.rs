@@ -52,13 +52,13 @@ impl Release {
 
     /// Says what it is made of: the same for the same chart, values and flags only.
     fn description(&self) -> Result<String> {
-        let flags = self.flags.iter().map(|flag| Ok(("flag", flag.clone())));
-        let values = self.values.iter();
-        let values = values.map(|file| Ok(("values", fs::read_to_string(file)?)));
-        let parts: Vec<(String, String)> = flags
-            .chain(values)
-            .map(|part| part.map(|(kind, text)| (kind.to_owned(), text)))
-            .collect::<Result<_>>()?;
+        let flags = self.flags.iter();
+        let mut parts: Vec<_> = flags
+            .map(|flag| ("flag".to_owned(), flag.clone()))
+            .collect();
+        for file in &self.values {
+            parts.push(("values".to_owned(), fs::read_to_string(file)?));
+        }
         let hash = context_hash(&self.chart, &parts, "")?;
         Ok(format!("make up, made of {}", &hash[..16]))
     }
