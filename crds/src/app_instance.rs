@@ -183,4 +183,17 @@ pub struct AppInstanceStatus {
     /// is not silently replaced by another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// The volumes that were made for it, or taken up. One of these that is missing was lost, and is
+    /// not silently replaced by an empty one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+}
+
+/// A PersistentVolumeClaim with an instance's data.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Its UID: another one of the same name holds other data.
+    pub uid: String,
 }

@@ -23,6 +23,9 @@ pub const RESTART_FOR: &str = "tutti.dev/restart-for";
 /// On an AppInstance: names of generated Secrets that may be generated anew although they were
 /// lost, separated by commas. See `docs/operations/instances.md`.
 pub const REGENERATE_SECRET: &str = "tutti.dev/regenerate-secret";
+/// On an AppInstance: UIDs of volumes that were lost and may be replaced by empty ones, separated by
+/// commas. See `docs/operations/instances.md`.
+pub const RECREATE_VOLUME: &str = "tutti.dev/recreate-volume";
 /// On a retained PersistentVolumeClaim or Secret: the app version whose data it holds.
 pub const DATA_VERSION: &str = "tutti.dev/data-version";
 /// On a Domain: any new value asks for a look at the DNS at once. See `docs/operations/domains.md`.

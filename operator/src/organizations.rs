@@ -308,9 +308,11 @@ fn is_as_planned<K: Serialize>(
         .fences()
         .read()
         .unwrap_or_else(PoisonError::into_inner);
-    fences
-        .get(key)
-        .is_some_and(|applied| applied.is_as_planned(&digest::of(object), || body(object)))
+    fences.get(key).is_some_and(|fence| {
+        fence
+            .applied
+            .is_as_planned(&digest::of(object), || body(object))
+    })
 }
 
 /// What is applied, with its digest.
@@ -343,7 +345,7 @@ where
     {
         Ok(answer) => {
             operator.metrics.wrote();
-            note(operator, key, &answer.metadata);
+            note(operator, &key, &answer.metadata);
             Ok(())
         }
         Err(source) => Err(Failure::Apply {
@@ -354,20 +356,9 @@ where
     }
 }
 
-fn note(operator: &Organizations, key: (String, FenceKind), metadata: &ObjectMeta) {
-    let mut fences = operator
-        .cache
-        .fences()
-        .write()
-        .unwrap_or_else(PoisonError::into_inner);
-    let mut applied = Applied::verified(metadata);
-    let is_news = fences
-        .get_mut(&key)
-        .is_none_or(|known| known.is_news(&mut applied));
-    if is_news {
-        fences.insert(key.clone(), applied);
-    }
-    drop(fences);
+fn note(operator: &Organizations, key: &(String, FenceKind), metadata: &ObjectMeta) {
+    let cache = &operator.cache;
+    cache.note_fence(key, Applied::verified(metadata), None);
     // The watch will not call this news.
     for instance in operator.cache.instances_in(&key.0) {
         if !is_granted(&instance) {

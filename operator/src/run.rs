@@ -586,7 +586,7 @@ struct Fingerprint {
     generation: Option<i64>,
     is_deleting: bool,
     has_finalizer: bool,
-    forgiven: Option<String>,
+    forgiven: [Option<String>; 2],
     look_now: Option<String>,
     revoke: Option<String>,
 }
@@ -600,7 +600,7 @@ impl Fingerprint {
             generation: meta.generation,
             is_deleting: meta.deletion_timestamp.is_some(),
             has_finalizer: meta.finalizers.as_ref().is_some_and(|f| !f.is_empty()),
-            forgiven: annotation(labels::REGENERATE_SECRET),
+            forgiven: [labels::REGENERATE_SECRET, labels::RECREATE_VOLUME].map(annotation),
             look_now: annotation(labels::LOOK_NOW),
             revoke: annotation(labels::REVOKE),
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crds::{
     AppDefinition, AppDefinitionSpec, AppInstance,
     app_definition::{Engine, SecurityException, Size},
+    app_instance::Volume,
     labels,
     organization::PodSecurity,
     quantity,
@@ -123,8 +124,9 @@ pub fn check<'a>(
     data_is_this_apps(instance, &namespace, context)?;
     let rollout = rollout::decide(instance, spec, context.observed)?;
     let storage = storage_is_possible(&app, spec, instance, context.observed)?;
-    storage_has_room(&storage, organization, context.observed)?;
     secrets_are_not_lost(instance, spec, &namespace, context)?;
+    volumes_are_not_lost(instance, &storage, &namespace, context.observed)?;
+    storage_has_room(&storage, organization, context.observed)?;
     let host = default_host(instance, context);
     let environment = environment(instance, &app, spec, &host, context, &organization.name)?;
     Ok(Wish {
@@ -246,25 +248,24 @@ fn size_is_known<'a>(
     })
 }
 
-/// Nothing is touched for a size that could not run.
+/// Nothing is made or touched for a size that could not run.
 fn size_has_room(
     instance: &AppInstance,
     size: &Size,
     organization: &OrganizationFacts,
     observed: &Observed,
 ) -> Result<(), Rejection> {
-    let room = organization.room.filter(|_| !instance.spec.stopped);
-    let Some((what, needed, left)) = room.and_then(|room| quota::lacks(size, observed, room))
-    else {
-        return Ok(());
-    };
-    Err(Rejection::SizeOverQuota {
-        size: size.name.clone(),
-        organization: organization.name.clone(),
-        what,
-        needed,
-        left,
-    })
+    let lack = organization
+        .room
+        .and_then(|room| quota::lacks(instance, size, observed, room));
+    match lack {
+        Some(lack) => Err(Rejection::SizeOverQuota {
+            size: size.name.clone(),
+            organization: organization.name.clone(),
+            lack,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn replicas_are_possible(
@@ -351,11 +352,10 @@ fn storage_has_room(
         .room
         .and_then(|room| quota::lacks_storage(sizes, observed, room));
     match lack {
-        Some((volumes, needed, left)) => Err(Rejection::StorageOverQuota {
+        Some((volumes, lack)) => Err(Rejection::StorageOverQuota {
             volumes,
             organization: organization.name.clone(),
-            needed,
-            left,
+            lack,
         }),
         None => Ok(()),
     }
@@ -390,6 +390,53 @@ fn secrets_are_not_lost(
     Err(Rejection::SecretMissing {
         names: lost.join(","),
         instance: name,
+        namespace: namespace.to_owned(),
+    })
+}
+
+/// A volume that existed and is gone is not silently replaced by an empty one: an app that finds its
+/// data gone may begin anew, and hide what was lost. One that is forgiven is named by its UID, so that
+/// the next loss is told again.
+fn volumes_are_not_lost(
+    instance: &AppInstance,
+    sizes: &BTreeMap<String, String>,
+    namespace: &str,
+    observed: &Observed,
+) -> Result<(), Rejection> {
+    let name = instance.name_any();
+    let made = instance
+        .status
+        .as_ref()
+        .map(|s| s.volumes.as_slice())
+        .unwrap_or_default();
+    let forgiven = instance.annotations().get(labels::RECREATE_VOLUME);
+    let is_forgiven =
+        |uid: &str| forgiven.is_some_and(|all| all.split(',').any(|f| f.trim() == uid));
+    let missing: Vec<&str> = sizes
+        .keys()
+        .map(String::as_str)
+        .filter(|short| !observed.volumes.contains_key(*short))
+        .collect();
+    let lost: Vec<&Volume> = made
+        .iter()
+        .filter(|volume| {
+            missing
+                .iter()
+                .any(|short| names::volume(&name, short) == volume.name)
+        })
+        .filter(|volume| !is_forgiven(&volume.uid))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let join = |each: fn(&Volume) -> &str| {
+        let each: Vec<&str> = lost.iter().copied().map(each).collect();
+        each.join(",")
+    };
+    Err(Rejection::VolumeMissing {
+        names: join(|volume| &volume.name),
+        uids: join(|volume| &volume.uid),
+        instance: name.clone(),
         namespace: namespace.to_owned(),
     })
 }

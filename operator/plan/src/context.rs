@@ -62,7 +62,7 @@ pub struct OrganizationFacts {
     /// How many of its instances come before this one: those that were granted already, and those
     /// that were asked for earlier.
     pub earlier_instances: usize,
-    /// What its quota has room for; only where this instance's pods or volumes are to become larger.
+    /// What its quota has room for; `None` until Kubernetes has counted.
     pub room: Option<Room>,
 }
 
@@ -133,6 +133,8 @@ impl DomainSeen {
 /// A PersistentVolumeClaim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeSeen {
+    /// Its UID: another one of the same name holds other data.
+    pub uid: String,
     /// The size that it was asked for.
     pub requested: String,
     /// The size that it has, once it is bound.

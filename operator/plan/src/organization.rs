@@ -23,6 +23,8 @@ use k8s_openapi::{
 use kube_core::ResourceExt;
 use serde::Serialize;
 
+use crate::quota::{CPU, MEMORY, STORAGE};
+
 /// Name of the quota, the limits and the policies in each namespace.
 pub const FENCE: &str = "tutti";
 
@@ -117,12 +119,9 @@ fn quota(namespace: &str, organization: &Organization) -> ResourceQuota {
         metadata: fence(namespace),
         spec: Some(ResourceQuotaSpec {
             hard: Some(BTreeMap::from([
-                ("requests.cpu".to_owned(), Quantity(quota.cpu.clone())),
-                ("requests.memory".to_owned(), Quantity(quota.memory.clone())),
-                (
-                    "requests.storage".to_owned(),
-                    Quantity(quota.storage.clone()),
-                ),
+                (CPU.to_owned(), Quantity(quota.cpu.clone())),
+                (MEMORY.to_owned(), Quantity(quota.memory.clone())),
+                (STORAGE.to_owned(), Quantity(quota.storage.clone())),
             ])),
             ..ResourceQuotaSpec::default()
         }),

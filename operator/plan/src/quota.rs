@@ -1,20 +1,32 @@
-//! Whether a larger size, or larger volumes, have room in the organization's quota.
+//! Whether an instance, a larger size of it, or larger volumes, have room in the organization's quota.
 //!
 //! Kubernetes finds out too late: the one pod of a database is ended before the larger one is asked
-//! for, and one that the quota does not admit leaves the site without a database. A volume that it
-//! does not admit leaves an instance half made.
+//! for, and one that the quota does not admit leaves the site without a database. What it does not
+//! admit of a new instance leaves that half made.
+//!
+//! What is taken is Kubernetes' own count, so that a wish which it refused takes nothing from others.
+//! Only what grows is judged: what was granted once stays, however small the quota becomes.
 
 use std::{collections::BTreeMap, iter::Sum, ops::Add};
 
 use crds::{
-    AppDefinitionSpec, AppInstance,
+    AppInstance,
     app_definition::{Resources, Size},
-    organization::Quota,
     quantity,
 };
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::{
+    api::core::v1::{PodSpec, ResourceQuotaStatus},
+    apimachinery::pkg::api::resource::Quantity,
+};
 
-use crate::{Observed, check, context::VolumeSeen};
+use crate::{Observed, check};
+
+/// What a ResourceQuota calls the cores that pods request.
+pub const CPU: &str = "requests.cpu";
+/// What it calls their memory.
+pub const MEMORY: &str = "requests.memory";
+/// What it calls the sizes of claims.
+pub const STORAGE: &str = "requests.storage";
 
 /// What is promised: cores and memory to pods, which is the sum of their requests, and storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,15 +47,6 @@ impl Promise {
             cpu: value(cpu),
             memory: value(memory),
             storage: 0,
-        }
-    }
-
-    /// What a volume takes.
-    #[must_use]
-    pub fn of_volume(volume: &VolumeSeen) -> Self {
-        Self {
-            storage: value(&volume.requested),
-            ..Self::default()
         }
     }
 
@@ -72,10 +75,6 @@ impl Promise {
             storage: self.storage.saturating_mul(pods),
         }
     }
-
-    fn exceeds(self, other: Self) -> bool {
-        self.cpu > other.cpu || self.memory > other.memory
-    }
 }
 
 impl From<&Resources> for Promise {
@@ -84,11 +83,13 @@ impl From<&Resources> for Promise {
     }
 }
 
-impl From<&Quota> for Promise {
-    fn from(quota: &Quota) -> Self {
+/// As a ResourceQuota counts.
+impl From<&BTreeMap<String, Quantity>> for Promise {
+    fn from(counted: &BTreeMap<String, Quantity>) -> Self {
+        let of = |resource| counted.get(resource).map_or("0", |it| it.0.as_str());
         Self {
-            storage: value(&quota.storage),
-            ..Self::new(&quota.cpu, &quota.memory)
+            storage: value(of(STORAGE)),
+            ..Self::new(of(CPU), of(MEMORY))
         }
     }
 }
@@ -111,111 +112,118 @@ impl Sum for Promise {
     }
 }
 
-/// What an organization may promise, and what it has promised elsewhere.
+/// What an organization may still promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Its quota.
-    pub quota: Promise,
-    /// What its other instances have, and what instances that are gone left behind.
-    pub others: Promise,
+    /// What is left of its quota.
+    pub left: Promise,
 }
 
 impl Room {
-    fn left(self) -> Promise {
-        Promise {
-            cpu: self.quota.cpu.saturating_sub(self.others.cpu),
-            memory: self.quota.memory.saturating_sub(self.others.memory),
-            storage: self.quota.storage.saturating_sub(self.others.storage),
-        }
+    /// As Kubernetes has counted: all pods that it admitted and have not ended, and all claims, also
+    /// those that people made by hand. `None` until it has counted.
+    #[must_use]
+    pub fn counted(status: &ResourceQuotaStatus) -> Option<Self> {
+        let hard = Promise::from(status.hard.as_ref()?);
+        let used = Promise::from(status.used.as_ref()?);
+        Some(Self {
+            left: Promise {
+                cpu: hard.cpu.saturating_sub(used.cpu),
+                memory: hard.memory.saturating_sub(used.memory),
+                storage: hard.storage.saturating_sub(used.storage),
+            },
+        })
     }
 }
 
-/// Whether pods that run are to be promised more than they are, or volumes are to be made or to grow:
-/// only then somebody has to count what the others have.
-#[must_use]
-pub fn grows(instance: &AppInstance, definition: &AppDefinitionSpec, observed: &Observed) -> bool {
-    let size = definition.size(instance.spec.size.as_deref());
-    let is_larger = size.is_some_and(|size| wanted(size, observed).exceeds(has(observed)));
-    let stores_more = || {
-        let sizes = check::storage_is_possible(&instance.spec.app, definition, instance, observed);
-        sizes.is_ok_and(|sizes| growing(&sizes, observed).next().is_some())
-    };
-    (is_larger && !instance.spec.stopped) || stores_more()
+/// What is missing, as a person writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// `cpu`, `memory` or `storage`: the field of `spec.quota`.
+    pub what: &'static str,
+    /// What the whole instance would take of it.
+    pub needed: String,
+    /// What is left for it beside all others.
+    pub left: String,
 }
 
-/// What is missing to the larger size, if anything is: `spec.quota.cpu` or `spec.quota.memory`,
-/// what the instance would need of it, and what is left, as a person writes them.
+/// What is missing to this size, if anything is.
 #[must_use]
-pub fn lacks(
-    size: &Size,
-    observed: &Observed,
-    room: Room,
-) -> Option<(&'static str, String, String)> {
-    let wanted = wanted(size, observed);
-    let has = has(observed);
-    let left = room.left();
-    if wanted.cpu > has.cpu && wanted.cpu > left.cpu {
-        Some(("cpu", cores(wanted.cpu), cores(left.cpu)))
-    } else if wanted.memory > has.memory && wanted.memory > left.memory {
-        Some(("memory", mebibytes(wanted.memory), mebibytes(left.memory)))
-    } else {
-        None
-    }
+pub fn lacks(instance: &AppInstance, size: &Size, observed: &Observed, room: Room) -> Option<Lack> {
+    let (has, wanted) = of_pods(instance, size, observed);
+    let left = room.left;
+    lack("cpu", has.cpu, wanted.cpu, left.cpu, cores)
+        .or_else(|| lack("memory", has.memory, wanted.memory, left.memory, bytes))
 }
 
-/// What is missing to volumes of these sizes, if anything is: those that are to be made or to grow,
-/// what all would take, and what is left, as a person writes them.
+/// What is missing to volumes of these sizes, if anything is, with those that are to be made or to
+/// grow.
 #[must_use]
 pub fn lacks_storage(
     sizes: &BTreeMap<String, String>,
     observed: &Observed,
     room: Room,
-) -> Option<(String, String, String)> {
-    let growing: Vec<String> = growing(sizes, observed)
+) -> Option<(String, Lack)> {
+    let has = |name: &str| {
+        let seen = observed.volumes.get(name);
+        seen.map_or(0, |seen| value(&seen.requested))
+    };
+    let sum = |sum: u128, each| sum.saturating_add(each);
+    let present = sizes.keys().map(|name| has(name)).fold(0, sum);
+    let wanted = sizes.values().map(|size| value(size)).fold(0, sum);
+    let lack = lack("storage", present, wanted, room.left.storage, bytes)?;
+    let growing: Vec<String> = sizes
+        .iter()
+        .filter(|(name, size)| value(size) > has(name))
         .map(|(name, size)| format!("{name} {size}"))
         .collect();
-    let wanted = sizes
-        .values()
-        .map(|size| value(size))
-        .fold(0, u128::saturating_add);
-    let left = room.left().storage;
-    if growing.is_empty() || wanted <= left {
-        return None;
-    }
-    let volumes = check::list(growing.iter().map(String::as_str));
-    Some((volumes, mebibytes(wanted), mebibytes(left)))
+    Some((check::list(growing.iter().map(String::as_str)), lack))
 }
 
-/// Volumes that there are not, or not as large.
-fn growing<'a>(
-    sizes: &'a BTreeMap<String, String>,
-    observed: &'a Observed,
-) -> impl Iterator<Item = (&'a String, &'a String)> {
-    sizes.iter().filter(|(name, size)| {
-        let seen = observed.volumes.get(*name);
-        seen.is_none_or(|seen| value(size) > value(&seen.requested))
+/// Whoever grows needs room for what it grows by.
+fn lack(
+    what: &'static str,
+    has: u128,
+    wanted: u128,
+    left: u128,
+    written: fn(u128) -> String,
+) -> Option<Lack> {
+    (wanted.saturating_sub(has) > left).then(|| Lack {
+        what,
+        needed: written(wanted),
+        left: written(left.saturating_add(has)),
     })
 }
 
-/// What an instance's pods are promised.
-fn has(observed: &Observed) -> Promise {
-    [&observed.database, &observed.workload]
-        .into_iter()
-        .flatten()
-        .map(|seen| seen.promise.times(seen.wished))
-        .sum()
-}
-
-/// What the same pods would be promised with this size.
-fn wanted(size: &Size, observed: &Observed) -> Promise {
+/// What an instance's pods are promised, and what the same pods would be with this size. Of one that
+/// is new, all that it is about to have. Pods that the quota did not admit are neither: what they wait
+/// for is told by what waits.
+fn of_pods(instance: &AppInstance, size: &Size, observed: &Observed) -> (Promise, Promise) {
+    if instance.spec.stopped {
+        return Default::default();
+    }
     let database = size.database.as_ref().map(|database| &database.requests);
-    [
-        (&observed.database, database),
-        (&observed.workload, Some(&size.requests)),
-    ]
-    .into_iter()
-    .filter_map(|(seen, requests)| Some(Promise::from(requests?).times(seen.as_ref()?.wished)))
-    .sum()
+    let is_new = !check::is_granted(instance);
+    let parts = [
+        (&observed.database, database, 1),
+        (
+            &observed.workload,
+            Some(&size.requests),
+            instance.spec.replicas.unwrap_or(1),
+        ),
+    ];
+    let mut sums = (Promise::default(), Promise::default());
+    for (seen, requests, first) in parts {
+        let Some(requests) = requests else { continue };
+        let (has, pods) = match seen {
+            Some(seen) => (seen.promise, seen.wished.min(seen.replicas)),
+            None if is_new => (Promise::default(), first),
+            None => continue,
+        };
+        sums.0 = sums.0 + has.times(pods);
+        sums.1 = sums.1 + Promise::from(requests).times(pods);
+    }
+    sums
 }
 
 fn value(quantity: &str) -> u128 {
@@ -226,6 +234,12 @@ fn cores(thousandths: u128) -> String {
     format!("{thousandths}m")
 }
 
-fn mebibytes(thousandths: u128) -> String {
-    format!("{}Mi", thousandths / 1000 / (1 << 20))
+/// In the largest unit that leaves no rest.
+fn bytes(thousandths: u128) -> String {
+    let mebibytes = thousandths / 1000 / (1 << 20);
+    if mebibytes > 0 && mebibytes.is_multiple_of(1024) {
+        format!("{}Gi", mebibytes / 1024)
+    } else {
+        format!("{mebibytes}Mi")
+    }
 }

@@ -1,5 +1,7 @@
 //! Rejection: why a wish is not granted. The person who wrote the object can fix it.
 
+use crate::quota::Lack;
+
 /// Why a wish is not granted. The variant's name is the condition's reason; the text names the
 /// field or the fact, and the mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,35 +103,31 @@ pub enum Rejection {
         /// What there is.
         known: String,
     },
-    /// The organization's quota has no room for the larger size.
+    /// The organization's quota has no room for this size.
     #[error(
-        "spec.size: {size} needs {needed} of organization {organization:?}'s spec.quota.{what}, and {left} is left; choose a smaller size here, stop or shrink another instance, or raise the quota. What runs is left as it is"
+        "spec.size: {size} needs {} of organization {organization:?}'s spec.quota.{}, and {} is left; choose a smaller size here, stop or shrink another instance, or raise the quota. Nothing is made or changed until then",
+        lack.needed, lack.what, lack.left
     )]
     SizeOverQuota {
         /// What was asked for.
         size: String,
         /// The organization.
         organization: String,
-        /// `cpu` or `memory`.
-        what: &'static str,
-        /// What the instance would need.
-        needed: String,
-        /// What is left beside the other instances.
-        left: String,
+        /// Of what.
+        lack: Lack,
     },
     /// The organization's quota has no room for the volumes.
     #[error(
-        "spec.storage: with {volumes} the volumes of this instance take {needed} of organization {organization:?}'s spec.quota.storage, and {left} is left; ask for less (spec.storage.<volume>), delete volumes that nobody needs (kubectl get pvc -n {organization}), or raise the quota. What there is stays as it is"
+        "spec.storage: with {volumes} the volumes of this instance take {} of organization {organization:?}'s spec.quota.storage, and {} is left; ask for less (spec.storage.<volume>), delete volumes that nobody needs (kubectl get pvc -n {organization}), or raise the quota. What there is stays as it is",
+        lack.needed, lack.left
     )]
     StorageOverQuota {
         /// What is to be made or to grow, with its size.
         volumes: String,
         /// The organization.
         organization: String,
-        /// What all volumes of the instance would take.
-        needed: String,
-        /// What is left beside the other volumes.
-        left: String,
+        /// Of what.
+        lack: Lack,
     },
     /// `spec.replicas` is more than the app can.
     #[error("spec.replicas: {app} cannot run on so many pods at once; ask for {most} at most")]
@@ -205,6 +203,20 @@ pub enum Rejection {
         /// Its namespace.
         namespace: String,
     },
+    /// Volumes were lost.
+    #[error(
+        "deleted: {names}, with all that was on it. Nothing is put in its place unasked: restore it from a backup, under its name and with its labels, or begin again without what was on it, with an empty one: kubectl annotate appi/{instance} -n {namespace} --overwrite tutti.dev/recreate-volume={uids}"
+    )]
+    VolumeMissing {
+        /// Names of the claims, separated by commas.
+        names: String,
+        /// Their UIDs, likewise.
+        uids: String,
+        /// The instance.
+        instance: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// The platform has no image for the engine.
     #[error(
         "this platform has no image for database engine {engine}; its operator sets one in the chart's value platform.databaseImages.{engine}"
@@ -247,6 +259,7 @@ impl Rejection {
             Self::StorageCannotShrink { .. } => "StorageCannotShrink",
             Self::PodSecurityForbids { .. } => "PodSecurityForbids",
             Self::SecretMissing { .. } => "SecretMissing",
+            Self::VolumeMissing { .. } => "VolumeMissing",
             Self::NoDatabaseImage { .. } => "NoDatabaseImage",
         }
     }

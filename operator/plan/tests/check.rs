@@ -3,18 +3,19 @@
 use crds::{
     AppInstanceStatus,
     app_definition::{Engine, SecurityException},
+    app_instance::Volume,
     labels,
-    organization::{PodSecurity, Quota},
-    quantity,
+    organization::PodSecurity,
     route::Access,
 };
+use k8s_openapi::{api::core::v1::ResourceQuotaStatus, apimachinery::pkg::api::resource::Quantity};
 use plan::{
     Observed, Rejection,
     context::VolumeSeen,
-    quota::{self, Promise, Room},
+    quota::{Promise, Room},
 };
 
-use crate::support::{Instance, World, catalogue, instance, world};
+use crate::support::{Instance, World, instance, world};
 
 fn shop() -> Instance {
     instance("shop").of("wordpress")
@@ -23,6 +24,11 @@ fn shop() -> Instance {
 /// One that runs.
 fn installed() -> Instance {
     shop().installed("6.8")
+}
+
+/// One that runs, and has its address.
+fn granted_before() -> Instance {
+    installed().host("shop-x7k2m9p4qa.apps.example")
 }
 
 fn wordpress() -> World {
@@ -174,79 +180,124 @@ fn an_unknown_size_is_refused_and_none_means_the_first() {
     );
 }
 
+/// A world whose organization has this much left of its quota.
+fn with_room(mut world: World, cpu: &str, memory: &str, storage: &str) -> World {
+    let quantities = |all: &[(&str, &str)]| {
+        let all = all.iter();
+        all.map(|(name, size)| ((*name).to_owned(), Quantity((*size).to_owned())))
+            .collect()
+    };
+    let status = ResourceQuotaStatus {
+        hard: Some(quantities(&[
+            ("requests.cpu", cpu),
+            ("requests.memory", memory),
+            ("requests.storage", storage),
+        ])),
+        used: Some(quantities(&[("requests.cpu", "0")])),
+    };
+    world.organization.as_mut().unwrap().room = Room::counted(&status);
+    world
+}
+
+#[test]
+fn what_is_left_is_what_kubernetes_has_counted() {
+    let counted = |used: Option<&str>| {
+        let of = |size: &str| {
+            let size = Quantity(size.to_owned());
+            Some([("requests.memory".to_owned(), size)].into())
+        };
+        Room::counted(&ResourceQuotaStatus {
+            hard: of("2Gi"),
+            used: used.and_then(of),
+        })
+    };
+    assert_eq!(counted(None), None, "nobody has counted yet");
+    let left = |used| counted(Some(used)).unwrap().left;
+    assert_eq!(left("1536Mi"), Promise::new("0", "512Mi"));
+    assert_eq!(
+        left("3Gi"),
+        Promise::default(),
+        "the quota was made smaller"
+    );
+}
+
 #[test]
 fn a_larger_size_without_room_in_the_quota_is_refused_before_anything_is_touched() {
     let small = wordpress().after(&installed());
-    let room = |others: &str| {
-        let mut world = small.clone();
-        let others = Promise::new("1", others);
-        let quota = Promise::new("4", "2Gi");
-        world.organization.as_mut().unwrap().room = Some(Room { quota, others });
-        world
-    };
-    let (reason, message) = refused(&room("1600Mi"), &installed().size("medium"));
+    let room = |left: &str| with_room(small.clone(), "4", left, "0");
+    // Small has 320Mi and medium wants 896Mi.
+    let (reason, message) = refused(&room("575Mi"), &granted_before().size("medium"));
     assert_eq!(reason, "QuotaExceeded");
     assert_eq!(
         message,
-        "spec.size: medium needs 896Mi of organization \"acme\"'s spec.quota.memory, and 448Mi is \
+        "spec.size: medium needs 896Mi of organization \"acme\"'s spec.quota.memory, and 895Mi is \
          left; choose a smaller size here, stop or shrink another instance, or raise the quota. \
-         What runs is left as it is"
+         Nothing is made or changed until then"
     );
-    granted(&room("1152Mi"), &installed().size("medium"));
+    granted(&room("576Mi"), &granted_before().size("medium"));
     // What it has, or less, stays granted however small the quota has become.
-    granted(&room("2Gi"), &installed());
-    granted(&room("2Gi"), &installed().size("medium").stopped());
+    granted(&room("0"), &granted_before());
+    granted(&room("0"), &granted_before().size("medium").stopped());
+    let medium = wordpress().after(&granted_before().size("medium"));
+    granted(&with_room(medium, "0", "0", "0"), &granted_before());
+}
+
+#[test]
+fn pods_that_the_quota_did_not_admit_are_not_asked_room_for() {
+    let scaled = wordpress()
+        .change(|spec| spec.max_replicas = None)
+        .after(&granted_before())
+        .see(|seen| seen.workload.as_mut().unwrap().wished = 9);
+    granted(
+        &with_room(scaled, "4", "576Mi", "0"),
+        &granted_before().replicas(9).size("medium"),
+    );
+}
+
+#[test]
+fn a_first_order_without_room_in_the_quota_is_refused_before_anything_is_made() {
+    let room = |cpu: &str, memory: &str| with_room(wordpress(), cpu, memory, "1Ti");
+    let (reason, message) = refused(&room("4", "319Mi"), &shop());
+    assert_eq!(reason, "QuotaExceeded");
+    let words = "spec.size: small needs 320Mi of organization \"acme\"'s spec.quota.memory, and 319Mi is left";
+    assert!(message.starts_with(words), "{message}");
+    let (_, message) = refused(&room("1m", "1Gi"), &shop());
+    assert!(
+        message.contains("spec.quota.cpu, and 1m is left"),
+        "{message}"
+    );
+    granted(&room("4", "320Mi"), &shop());
+    granted(&room("0", "0"), &shop().stopped());
+    // What was begun goes on: its own pods take the room.
+    let begun = wordpress().after(&shop());
+    let with_address = shop().host("shop-x7k2m9p4qa.apps.example");
+    granted(&with_room(begun, "0", "0", "0"), &with_address);
 }
 
 #[test]
 fn volumes_without_room_in_the_quota_are_refused_before_anything_is_made() {
-    let with_room = |mut world: World, storage: &str| {
-        let others = Promise {
-            storage: quantity::in_thousandths("20Gi").unwrap(),
-            ..Promise::default()
-        };
-        let quota = Promise::from(&Quota {
-            storage: storage.to_owned(),
-            ..Quota::default()
-        });
-        world.organization.as_mut().unwrap().room = Some(Room { quota, others });
-        world
-    };
+    let with_room = |world: World, storage: &str| with_room(world, "4", "8Gi", storage);
     let wish = shop().storage("content", "10Gi").storage("database", "4Gi");
-    let (reason, message) = refused(&with_room(wordpress(), "33Gi"), &wish);
+    let (reason, message) = refused(&with_room(wordpress(), "13000Mi"), &wish);
     assert_eq!(reason, "QuotaExceeded");
     assert_eq!(
         message,
         "spec.storage: with content 10Gi and database 4Gi the volumes of this instance take \
-         14336Mi of organization \"acme\"'s spec.quota.storage, and 13312Mi is left; ask for less \
+         14Gi of organization \"acme\"'s spec.quota.storage, and 13000Mi is left; ask for less \
          (spec.storage.<volume>), delete volumes that nobody needs (kubectl get pvc -n acme), or \
          raise the quota. What there is stays as it is"
     );
-    granted(&with_room(wordpress(), "34Gi"), &wish);
-    // Only what grows is named, and what there is stays granted.
+    granted(&with_room(wordpress(), "14Gi"), &wish);
+    // Only what grows is named and judged, and what there is stays granted.
     let made = wordpress().after(&wish);
-    granted(&with_room(made.clone(), "1Gi"), &wish);
+    granted(&with_room(made.clone(), "0"), &wish);
     let larger = wish.storage("content", "11Gi");
-    let (_, message) = refused(&with_room(made, "34Gi"), &larger);
+    granted(&with_room(made.clone(), "1Gi"), &larger);
+    let (_, message) = refused(&with_room(made, "1023Mi"), &larger);
     assert!(
         message.contains("with content 11Gi the volumes"),
         "{message}"
     );
-}
-
-#[test]
-fn the_quota_is_counted_only_where_something_becomes_larger() {
-    let definition = catalogue().remove("wordpress").unwrap().spec;
-    let grows =
-        |instance: &Instance, world: &World| quota::grows(instance, &definition, &world.observed);
-    let small = wordpress().after(&installed());
-    assert!(grows(&installed().size("medium"), &small));
-    assert!(!grows(&installed(), &small));
-    assert!(!grows(&installed().size("medium").stopped(), &small));
-    assert!(grows(&shop(), &wordpress()), "its volumes are to be made");
-    assert!(grows(&installed().storage("content", "900Gi"), &small));
-    let medium = wordpress().after(&installed().size("medium"));
-    assert!(!grows(&installed(), &medium));
 }
 
 #[test]
@@ -420,6 +471,47 @@ fn a_secret_that_the_definition_wants_no_more_is_not_missed() {
 }
 
 #[test]
+fn a_volume_that_was_lost_is_told_and_not_replaced_by_an_empty_one() {
+    let made = |uid: &str| {
+        let volume = |name: &str| Volume {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        };
+        AppInstanceStatus {
+            volumes: vec![volume("shop-content"), volume("shop-database")],
+            ..AppInstanceStatus::default()
+        }
+    };
+    let lost = volume_of(wordpress(), "1Gi");
+    let (reason, message) = refused(&lost, &shop().status(made("3f2c")));
+    assert_eq!(reason, "VolumeMissing");
+    assert!(
+        message.starts_with("deleted: shop-database, with all that was on it. "),
+        "{message}"
+    );
+    assert!(
+        message.ends_with(
+            "kubectl annotate appi/shop -n acme --overwrite tutti.dev/recreate-volume=3f2c"
+        ),
+        "{message}"
+    );
+    let forgiven = |uid| {
+        let forgiven = shop().annotated(labels::RECREATE_VOLUME, "other, 3f2c");
+        forgiven.status(made(uid))
+    };
+    granted(&lost, &forgiven("3f2c"));
+    let (reason, _) = refused(&lost, &forgiven("the next one's"));
+    assert_eq!(reason, "VolumeMissing");
+    // What was never made is made, and what the definition wants no more is not missed.
+    granted(&lost, &shop());
+    let wanted_no_more = lost.change(|spec| {
+        spec.database.engine = Engine::None;
+        spec.env.clear();
+    });
+    granted(&wanted_no_more, &shop().status(made("3f2c")));
+}
+
+#[test]
 fn pods_restart_for_a_secret_that_is_generated_anew() {
     let restart = |instance: &Instance| {
         let state = granted(&wordpress(), instance);
@@ -548,6 +640,7 @@ fn every_rejection_has_a_test_here(rejection: &Rejection) {
         | Rejection::StorageCannotShrink { .. }
         | Rejection::PodSecurityForbids { .. }
         | Rejection::SecretMissing { .. }
+        | Rejection::VolumeMissing { .. }
         | Rejection::NoDatabaseImage { .. } => {}
     }
 }

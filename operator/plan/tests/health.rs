@@ -327,8 +327,8 @@ fn a_pod_whose_volume_is_gone_is_told_where_to_look() {
         let report = the_app(starting(), |pod| pod.unschedulable = Some(why.into()));
         let report = report.report(&shop());
         let message = stuck(&report, condition::WORKLOAD_READY, "VolumeMissing");
-        says(message, &["shop-content", "StorageReady"]);
-        assert!(!message.contains("node, free"), "{message}");
+        says(message, &["that is", "shop-content; StorageReady"]);
+        assert!(!message.contains("nodes"), "{message}");
     }
 }
 
@@ -496,6 +496,29 @@ fn an_installation_says_that_it_is_under_way_and_until_when() {
 }
 
 #[test]
+fn an_installation_that_is_tried_again_says_what_became_of_the_last_attempt() {
+    let new = instance("shop").of("wordpress");
+    let attempt = |name: &str, seconds, said: &str| PodSeen {
+        created: Some(ago(seconds)),
+        terminated: Some(("Error".into(), 7)),
+        last_log_line: Some(said.to_owned()),
+        ..pod(name, "job")
+    };
+    let world = with_job(&new, "shop-install-6-8", job_under_way()).see(|seen| {
+        seen.pods = vec![
+            attempt("shop-install-6-8-aaaaa", 20, "no database."),
+            attempt("shop-install-6-8-bbbbb", 10, "no such table."),
+            // A periodic job's says nothing of it.
+            attempt("shop-cron-29-ccccc", 5, "else."),
+        ];
+    });
+    let report = world.report(&new);
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "Installing");
+    let words = "2 of 4 attempts ended, the last one with exit code 7; it said last: no such table";
+    says(message, &["until", words]);
+}
+
+#[test]
 fn an_installation_whose_pod_the_quota_refuses_says_so() {
     let new = instance("shop").of("wordpress");
     let refused = plan::context::JobSeen {
@@ -613,7 +636,7 @@ fn a_volume_that_somebody_deletes_is_told_while_there_is_time() {
     });
     let report = world.report(&shop());
     let message = stuck(&report, condition::STORAGE_READY, "VolumeBeingDeleted");
-    says(message, &["shop-database", "Back it up now"]);
+    says(message, &["shop-database", "Back up what is on it now"]);
 }
 
 #[test]

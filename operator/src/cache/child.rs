@@ -485,6 +485,7 @@ impl Digest for PersistentVolumeClaim {
         let resize = conditions.find(|it| it.status == "True" && it.type_.contains("Resiz"));
         Seen::Volume {
             volume: VolumeSeen {
+                uid: self.uid().unwrap_or_default(),
                 requested,
                 capacity: capacity.map(|quantity| quantity.0),
                 resize: resize.map(|it| {

@@ -1,6 +1,9 @@
-//! What is known of organizations' fences: namespace, quota, limits and policy, by their metadata.
+//! What is known of organizations' fences: namespace, quota, limits and policy, by their metadata; of
+//! the quota also what is left of it.
 
 use std::collections::HashMap;
+
+use plan::quota::Room;
 
 use super::child::Applied;
 
@@ -17,5 +20,14 @@ pub enum FenceKind {
     Policy,
 }
 
+/// One object of a fence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fence {
+    /// What was applied to it.
+    pub applied: Applied,
+    /// What is left of a quota, once Kubernetes has counted.
+    pub room: Option<Room>,
+}
+
 /// By namespace and kind.
-pub type Fences = HashMap<(String, FenceKind), Applied>;
+pub type Fences = HashMap<(String, FenceKind), Fence>;

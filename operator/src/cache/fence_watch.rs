@@ -1,4 +1,5 @@
-//! The watches of organizations' fences: metadata is enough to see that they are as applied.
+//! The watches of organizations' fences: metadata is enough to see that they are as applied, and
+//! quotas are watched whole for what is left of them.
 
 use std::{collections::HashSet, sync::PoisonError};
 
@@ -9,13 +10,13 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Resource,
-    core::PartialObjectMeta,
+    core::{ObjectMeta, PartialObjectMeta},
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
     },
 };
-use plan::organization::FENCE;
+use plan::{organization::FENCE, quota::Room};
 use service::Readiness;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,7 @@ pub fn fences(
     tasks: &mut JoinSet<()>,
     touched: impl Fn(String) + Clone + Send + 'static,
 ) {
-    let mut start = |kind: FenceKind, stream: Metadata| {
+    let mut start = |kind: FenceKind, stream: Touches| {
         let check = readiness.check(format!("watch of organizations' {kind:?}"));
         let cache = cache.clone();
         let touched = touched.clone();
@@ -43,9 +44,17 @@ pub fn fences(
                         forget_unlisted(&cache, kind, &listed, &touched);
                         check.set(true);
                     }
-                    Ok(Touch::Object(metadata, is_gone)) => {
-                        listed.insert(organization_of(kind, &metadata));
-                        note(&cache, kind, &metadata, is_gone, &touched);
+                    Ok(Touch::There(metadata, room)) => {
+                        let organization = organization_of(kind, &metadata);
+                        listed.insert(organization.clone());
+                        let key = (organization, kind);
+                        if cache.note_fence(&key, Applied::of(&metadata), room) {
+                            touched(key.0);
+                        }
+                    }
+                    Ok(Touch::Gone(metadata)) => {
+                        let organization = organization_of(kind, &metadata);
+                        forget(&cache, (organization, kind), &touched);
                     }
                     Err(error) => {
                         tracing::warn!(?kind, %error, "watch interrupted, it is taken up again");
@@ -56,10 +65,7 @@ pub fn fences(
     };
     start(FenceKind::Namespace, metadata::<Namespace>(client, ours()));
     let fence = ours().fields(&format!("metadata.name={FENCE}"));
-    start(
-        FenceKind::Quota,
-        metadata::<ResourceQuota>(client, fence.clone()),
-    );
+    start(FenceKind::Quota, quotas(client, fence.clone()));
     start(
         FenceKind::Limits,
         metadata::<LimitRange>(client, fence.clone()),
@@ -70,12 +76,13 @@ pub fn fences(
 enum Touch {
     Begun,
     Loaded,
-    Object(Box<kube::core::ObjectMeta>, bool),
+    There(Box<ObjectMeta>, Option<Room>),
+    Gone(Box<ObjectMeta>),
 }
 
-type Metadata = std::pin::Pin<Box<dyn Stream<Item = Result<Touch, watcher::Error>> + Send>>;
+type Touches = std::pin::Pin<Box<dyn Stream<Item = Result<Touch, watcher::Error>> + Send>>;
 
-fn metadata<K>(client: &Client, config: watcher::Config) -> Metadata
+fn metadata<K>(client: &Client, config: watcher::Config) -> Touches
 where
     K: Resource<DynamicType = ()>
         + Clone
@@ -85,25 +92,46 @@ where
         + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    let stream = watcher(api, config)
-        .default_backoff()
-        .filter_map(|event| async move {
-            match event {
-                Ok(Event::Init) => Some(Ok(Touch::Begun)),
-                Ok(Event::InitDone) => Some(Ok(Touch::Loaded)),
-                Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                    Some(Ok(Touch::Object(Box::new(object.metadata), false)))
-                }
-                Ok(Event::Delete(object)) => {
-                    Some(Ok(Touch::Object(Box::new(object.metadata), true)))
-                }
-                Err(error) => Some(Err(error)),
+    touches(api, config, |object| (object.metadata, None))
+}
+
+fn quotas(client: &Client, config: watcher::Config) -> Touches {
+    let api: Api<ResourceQuota> = Api::all(client.clone());
+    touches(api, config, |quota| {
+        let room = quota.status.as_ref().and_then(Room::counted);
+        (quota.metadata, room)
+    })
+}
+
+/// What of each object is kept: its metadata, and what is left of a quota.
+fn touches<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    kept: impl Fn(K) -> (ObjectMeta, Option<Room>) + Send + 'static,
+) -> Touches
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    let stream = watcher(api, config).default_backoff().map(move |event| {
+        Ok(match event? {
+            Event::Init => Touch::Begun,
+            Event::InitDone => Touch::Loaded,
+            Event::InitApply(object) | Event::Apply(object) => {
+                let (metadata, room) = kept(object);
+                Touch::There(Box::new(metadata), room)
             }
-        });
+            Event::Delete(object) => Touch::Gone(Box::new(kept(object).0)),
+        })
+    });
     Box::pin(stream)
 }
 
-fn organization_of(kind: FenceKind, metadata: &kube::core::ObjectMeta) -> String {
+fn organization_of(kind: FenceKind, metadata: &ObjectMeta) -> String {
     match kind {
         FenceKind::Namespace => metadata.name.clone(),
         _ => metadata.namespace.clone(),
@@ -134,33 +162,14 @@ fn forget_unlisted(
     gone.into_iter().for_each(touched);
 }
 
-fn note(
-    cache: &Cache,
-    kind: FenceKind,
-    metadata: &kube::core::ObjectMeta,
-    is_gone: bool,
-    touched: &impl Fn(String),
-) {
-    let organization = organization_of(kind, metadata);
-    let key = (organization.clone(), kind);
+fn forget(cache: &Cache, key: (String, FenceKind), touched: &impl Fn(String)) {
     let mut fences = cache
         .fences()
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    let mut applied = Applied::of(metadata);
-    let changed = if is_gone {
-        fences.remove(&key).is_some()
-    } else {
-        let is_news = fences
-            .get_mut(&key)
-            .is_none_or(|known| known.is_news(&mut applied));
-        if is_news {
-            fences.insert(key, applied);
-        }
-        is_news
-    };
+    let known = fences.remove(&key);
     drop(fences);
-    if changed {
-        touched(organization);
+    if known.is_some() {
+        touched(key.0);
     }
 }

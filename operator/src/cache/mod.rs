@@ -22,7 +22,7 @@ use std::{
 
 use crds::{AppDefinition, AppInstance, Domain, Organization, Route};
 use kube::runtime::reflector::{ObjectRef, Store};
-use plan::quota::Promise;
+use plan::quota::Room;
 
 pub use child::{Child, Kind, Seen};
 
@@ -89,24 +89,6 @@ impl Cache {
     pub fn children(&self, key: &InstanceKey) -> Children {
         let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
         children.get(key).cloned().unwrap_or_default()
-    }
-
-    /// What is promised in an instance's namespace to the pods of others and for their volumes, also
-    /// for those that outlived their instance.
-    #[must_use]
-    pub fn promised_beside(&self, key: &InstanceKey) -> Promise {
-        let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
-        let others = children
-            .iter()
-            .filter(|(other, _)| other.namespace == key.namespace && *other != key);
-        others
-            .flat_map(|(_, children)| children.values())
-            .map(|child| match &child.seen {
-                Seen::Workload(workload) => workload.promise.times(workload.wished),
-                Seen::Volume { volume, .. } => Promise::of_volume(volume),
-                _ => Promise::default(),
-            })
-            .sum()
     }
 
     /// Another instance that has a child of this kind and name: `a` with a volume `b-c` and `a-b`
@@ -202,6 +184,24 @@ impl Cache {
         &self.fences
     }
 
+    /// Takes note of an object of a fence, and of what is left of a quota where that is told, unless
+    /// something newer is known. Returns whether it is news.
+    pub fn note_fence(
+        &self,
+        key: &(String, fence::FenceKind),
+        mut applied: child::Applied,
+        room: Option<Room>,
+    ) -> bool {
+        let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        let known = fences.entry(key.clone()).or_default();
+        let is_news = known.applied.is_news(&mut applied);
+        if is_news {
+            known.applied = applied;
+            known.room = room.or(known.room);
+        }
+        is_news
+    }
+
     /// Whether a namespace is an organization's, with a closed network.
     #[must_use]
     pub fn is_fenced(&self, namespace: &str) -> bool {
@@ -211,8 +211,17 @@ impl Cache {
             .all(|kind| {
                 fences
                     .get(&(namespace.to_owned(), kind))
-                    .is_some_and(|applied| !applied.is_deleting)
+                    .is_some_and(|fence| !fence.applied.is_deleting)
             })
+    }
+
+    /// What an organization's quota has room for; `None` until Kubernetes has counted.
+    #[must_use]
+    pub fn room(&self, organization: &str) -> Option<Room> {
+        let fences = self.fences.read().unwrap_or_else(PoisonError::into_inner);
+        fences
+            .get(&(organization.to_owned(), fence::FenceKind::Quota))?
+            .room
     }
 
     /// Domains that name an instance, in the order of their hostnames.

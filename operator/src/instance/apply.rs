@@ -286,6 +286,10 @@ impl Writer<'_> {
                 self.wrote(kind, &name, answer.meta(), answer.seen());
                 Ok(())
             }
+            // Deleted in this moment: the next pass sees that, and tells.
+            Err(kube::Error::Api(status)) if status.code == 409 && self.is_data(kind, &name) => {
+                Ok(())
+            }
             Err(error) => Err(trouble(part, kind, &name, error)),
         }
     }
@@ -355,7 +359,19 @@ impl Writer<'_> {
         let is_ours = known.is_some()
             || kind.is_taken_in_silence() && self.is_ours(kind, part, &name).await?;
         let params = if is_ours { params.force() } else { params };
-        Ok(Some((name, params, body())))
+        let mut body = body();
+        if let Some(child) = known
+            && self.is_data(kind, &name)
+        {
+            // Where it is gone meanwhile, an empty one must not take its place.
+            body["metadata"]["uid"] = child.uid.as_str().into();
+        }
+        Ok(Some((name, params, body)))
+    }
+
+    /// Whether this is a volume that is known to be there.
+    fn is_data(&self, kind: Kind, name: &str) -> bool {
+        kind == Kind::PersistentVolumeClaim && self.known(kind, name).is_some()
     }
 
     /// Whether an object that no watch has told of is there, and this instance's all the same.

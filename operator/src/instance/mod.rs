@@ -10,6 +10,7 @@
 
 mod apply;
 mod finalize;
+mod lost;
 mod observe;
 mod report;
 mod secrets;
@@ -25,11 +26,7 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use plan::{
-    Context, Observed, Platform, Rejection,
-    check::is_granted,
-    context::OrganizationFacts,
-    names,
-    quota::{self, Promise, Room},
+    Context, Observed, Platform, Rejection, check::is_granted, context::OrganizationFacts, names,
 };
 use rand::RngExt as _;
 
@@ -168,13 +165,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
             pod_security: organization.spec.pod_security,
             most_instances: usize::try_from(organization.spec.quota.instances).unwrap_or_default(),
             earlier_instances: earlier_instances(operator, instance, &key),
-            room: definition
-                .as_deref()
-                .filter(|definition| quota::grows(instance, &definition.spec, &observed))
-                .map(|_| Room {
-                    quota: Promise::from(&organization.spec.quota),
-                    others: operator.cache.promised_beside(&key),
-                }),
+            room: operator.cache.room(&key.namespace),
         });
     let token = host_token();
     let context = Context {
@@ -185,7 +176,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     };
     let plan = plan::desired_state(instance, definition.as_deref(), &context);
     if let Err(rejection) = &plan
-        && secrets::find_lost(operator, &key, rejection).await?
+        && lost::find(operator, &key, rejection).await?
     {
         // They are in the cache now.
         return Ok(Action::requeue(Duration::ZERO));

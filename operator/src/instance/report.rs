@@ -3,6 +3,7 @@
 
 use crds::{
     AppInstance, AppInstanceStatus, Route,
+    app_instance::Volume,
     condition::{self, Condition},
     labels,
 };
@@ -15,6 +16,7 @@ use kube::{
 use plan::{
     DesiredState, Observed,
     health::{self, Finding, Refusal, Report},
+    names,
 };
 
 use super::Instances;
@@ -94,6 +96,7 @@ fn status(
             .cloned(),
     );
     secrets.sort();
+    let volumes = volumes(&instance.name_any(), observed, &before.volumes);
     // While it is paused nothing was applied, whatever is planned.
     let installed = desired.filter(|_| !instance.spec.paused);
     // An address is given with its Route, or with the app that was told it. Before, another operator
@@ -132,7 +135,26 @@ fn status(
             plan::build::COMPONENT_WEB
         )),
         secrets,
+        volumes,
     }
+}
+
+/// Volumes stay on the list when they are lost, as Secrets do; one that took another's place takes
+/// its place here.
+fn volumes(instance: &str, observed: &Observed, before: &[Volume]) -> Vec<Volume> {
+    let mut volumes: Vec<Volume> = observed
+        .volumes
+        .iter()
+        .map(|(short, seen)| Volume {
+            name: names::volume(instance, short),
+            uid: seen.uid.clone(),
+        })
+        .collect();
+    let is_there = |lost: &&Volume| !volumes.iter().any(|volume| volume.name == lost.name);
+    let lost: Vec<Volume> = before.iter().filter(is_there).cloned().collect();
+    volumes.extend(lost);
+    volumes.sort_by(|one, other| one.name.cmp(&other.name));
+    volumes
 }
 
 async fn write_status(

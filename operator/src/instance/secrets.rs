@@ -1,26 +1,26 @@
 //! Generated Secrets: created once, their bytes never changed, their labels and annotations kept.
-//! One that was lost is not made anew unasked; one that only lost its labels is found again.
+//! One that was lost is not made anew unasked; one that only lost its labels is
+//! found again (`lost.rs`).
 
-use futures_util::future::join_all;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     ResourceExt,
     api::{Patch, PatchParams, PostParams},
     core::ObjectMeta,
 };
-use plan::{Rejection, SecretWish, digest};
+use plan::{SecretWish, digest};
 use serde_json::{Value, json};
 
 use super::{
     Instances,
-    apply::{Trouble, Writer, metadata, own_metadata, trouble},
+    apply::{Trouble, Writer, metadata, trouble},
 };
 use crate::{
     cache::{
         Child, InstanceKey, Kind, Seen,
         child::{Applied, Kept, is_of},
     },
-    failure::{Failure, name_taken},
+    failure::name_taken,
     random::letters_and_digits,
 };
 use crds::{condition::SECRETS_READY, labels};
@@ -134,39 +134,11 @@ impl Writer<'_> {
     }
 }
 
-/// Looks for Secrets that a plan was rejected for: one that lost its labels is out of the watch's
-/// sight, not lost; one that is going away is. Whether any was found.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn find_lost(
-    operator: &Instances,
-    key: &InstanceKey,
-    rejection: &Rejection,
-) -> Result<bool, Failure> {
-    let Rejection::SecretMissing { names, .. } = rejection else {
-        return Ok(false);
-    };
-    let looks = names.split(',').map(|name| async move {
-        let found = own_metadata(operator, key, Kind::Secret, name).await?;
-        let found = found.filter(|found| found.deletion_timestamp.is_none());
-        if let Some(found) = &found {
-            note(operator, key, name, child(found));
-        }
-        Ok(found.is_some())
-    });
-    let found: Vec<bool> = join_all(looks)
-        .await
-        .into_iter()
-        .collect::<Result<_, _>>()?;
-    Ok(found.contains(&true))
-}
-
-fn note(operator: &Instances, key: &InstanceKey, name: &str, child: Child) {
+pub(super) fn note(operator: &Instances, key: &InstanceKey, name: &str, child: Child) {
     operator.cache.note(key, Kind::Secret, name, child);
 }
 
-fn child(metadata: &ObjectMeta) -> Child {
+pub(super) fn child(metadata: &ObjectMeta) -> Child {
     Child {
         applied: Applied::of(metadata),
         seen: seen(metadata),

@@ -20,7 +20,7 @@ use super::{
 use crate::{check::Wish, names, schedule};
 
 /// How often a job is tried again: the database may be away for a moment, a bug stays.
-const RETRIES: i32 = 3;
+pub(crate) const RETRIES: i32 = 3;
 
 /// The install or upgrade job that must end well first; none is begun while the instance is
 /// stopped, because its database is stopped too.

@@ -25,6 +25,7 @@ use k8s_openapi::api::{
 };
 use serde::Serialize;
 
+pub(crate) use jobs::RETRIES;
 pub use metadata::{COMPONENT_DATABASE, COMPONENT_JOB, COMPONENT_WEB, HOST_ANNOTATION};
 pub use secrets::SecretWish;
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube_core::ResourceExt as _;
 
 use super::{Finding, deadline, pods};
-use crate::{DesiredState, Observed};
+use crate::{DesiredState, Observed, build::RETRIES, context::PodSeen};
 
 /// The job that must end well first, if there is one.
 pub(super) fn judge(
@@ -25,16 +25,10 @@ pub(super) fn judge(
         ("Installing", "InstallFailed", "installation")
     };
     let seen = observed.jobs.get(name);
+    // Not those of periodic jobs.
+    let own = || observed.pods.iter().filter(|pod| pod.is_of_job(name));
     if let Some(why) = seen.and_then(|seen| seen.failed.as_ref()) {
-        let log = observed
-            .pods
-            .iter()
-            .filter(|pod| pod.is_of_job(name) && pod.last_log_line.is_some())
-            .max_by_key(|pod| pod.created)
-            .and_then(|pod| pod.last_log_line.as_ref())
-            .map_or_else(String::new, |line| {
-                format!("; it said last: {}", pods::no_stop(line))
-            });
+        let log = last_words(own().filter(|pod| pod.last_log_line.is_some()));
         return Some(Finding::stuck(
             failed,
             format!(
@@ -42,9 +36,7 @@ pub(super) fn judge(
             ),
         ));
     }
-    // Its own pods, and not those of periodic jobs.
-    let own = observed.pods.iter().filter(|pod| pod.is_of_job(name));
-    if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit, now) {
+    if let Some(trouble) = pods::trouble(own(), namespace, &desired.memory_limit, now) {
         return Some(trouble);
     }
     if let Some(why) = seen.and_then(|seen| seen.podless.as_ref()) {
@@ -58,7 +50,37 @@ pub(super) fn judge(
     let until = deadline(seen.and_then(|seen| seen.created), seconds).filter(|until| *until > now);
     Some(Finding::on_its_way(
         doing,
-        format!("the {what} is under way (job {name})"),
+        format!(
+            "the {what} is under way (job {name}){}",
+            failed_attempts(own())
+        ),
         until,
     ))
+}
+
+/// What became of attempts so far: each is a pod. The next may find what the last one missed, such as
+/// a database that had not started.
+fn failed_attempts<'a>(own: impl Iterator<Item = &'a PodSeen> + Clone) -> String {
+    let failed = own.filter(|pod| pod.terminated.is_some());
+    let Some((_, code)) = latest(failed.clone()).and_then(|pod| pod.terminated.as_ref()) else {
+        return String::new();
+    };
+    let count = failed.clone().count();
+    format!(
+        "; {count} of {} attempts ended, the last one with exit code {code}{}",
+        RETRIES + 1,
+        last_words(failed)
+    )
+}
+
+fn latest<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Option<&'a PodSeen> {
+    pods.max_by_key(|pod| pod.created)
+}
+
+fn last_words<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
+    latest(pods)
+        .and_then(|pod| pod.last_log_line.as_ref())
+        .map_or_else(String::new, |line| {
+            format!("; it said last: {}", pods::no_stop(line))
+        })
 }

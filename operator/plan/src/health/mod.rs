@@ -201,7 +201,11 @@ fn parts_before(
     now: Timestamp,
 ) -> Vec<Condition> {
     let before = said_before(instance);
-    let are_secrets_lost = matches!(rejection, Rejection::SecretMissing { .. });
+    let lost = match rejection {
+        Rejection::SecretMissing { .. } => condition::SECRETS_READY,
+        Rejection::VolumeMissing { .. } => condition::STORAGE_READY,
+        _ => "",
+    };
     let answers = |part: &str| match part {
         condition::DATABASE_READY => observed.database.as_ref().is_some_and(|d| d.ready > 0),
         condition::WORKLOAD_READY => observed.workload.as_ref().is_some_and(|w| w.ready > 0),
@@ -211,8 +215,8 @@ fn parts_before(
         .iter()
         .filter(|condition| PARTS.contains(&condition.type_.as_str()))
         .map(|known| {
-            if known.type_ == condition::SECRETS_READY && are_secrets_lost {
-                return condition(instance, condition::SECRETS_READY, why, now);
+            if known.type_ == lost {
+                return condition(instance, lost, why, now);
             }
             if known.status != "True" || answers(&known.type_) {
                 return known.clone();

@@ -182,8 +182,14 @@ fn no_node_fits(pod: &PodSeen, why: &str, now: Timestamp) -> Finding {
         return Finding::stuck(
             "VolumeMissing",
             format!(
-                "pod {} has no volume: {why}; StorageReady says what became of it",
-                pod.name
+                "pod {} waits for a volume that is {}: {}; StorageReady says what became of it",
+                pod.name,
+                if why.contains("is being deleted") {
+                    "being deleted"
+                } else {
+                    "not there"
+                },
+                why.split('"').nth(1).unwrap_or_default()
             ),
         );
     }

@@ -33,8 +33,8 @@ pub(super) fn judge(
             return Some(Finding::stuck(
                 "VolumeBeingDeleted",
                 format!(
-                    "somebody deleted volume {name}; it goes, with its data, when no pod uses it \
-                     any more. Back it up now"
+                    "somebody deleted volume {name}, and that cannot be taken back: it goes, with its \
+                     data, as soon as no pod uses it. Back up what is on it now, while the app runs"
                 ),
             ));
         }

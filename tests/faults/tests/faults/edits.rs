@@ -12,7 +12,7 @@ use faults::{
     stage::{self, PATIENCE, Stage},
     stories::{self, Goal, INSTANCE, Story},
 };
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -354,7 +354,8 @@ fn a_child_that_was_deleted_comes_back() {
         let before = life.end().await?;
         let kinds = faults::world::KINDS
             .into_iter()
-            .filter(|kind| *kind != Kind::Secret);
+            // What holds data is not replaced unasked.
+            .filter(|kind| ![Kind::Secret, Kind::PersistentVolumeClaim].contains(kind));
         for kind in kinds {
             for is_away in [false, true] {
                 if is_away {
@@ -452,6 +453,67 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
             rest.iter()
                 .all(|line| line.contains("tutti.dev/restart-for")),
             "{rest:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_volume_that_was_deleted_is_told_and_made_anew_only_when_asked() {
+    stage::test(async |stage| {
+        let life = begin(stage, "volume").await?;
+        let before = life.end().await?;
+        let namespace = &life.ground.namespace;
+        let volumes: Api<PersistentVolumeClaim> = Api::namespaced(stage.client.clone(), namespace);
+        let first = volumes.get("shop-files").await?;
+
+        // One that only loses its labels is found again, and marked again.
+        let unmarked = json!({ "metadata": { "labels": null }});
+        volumes
+            .patch("shop-files", &person(), &Patch::Merge(&unmarked))
+            .await?;
+        mended(&life, &before)
+            .await
+            .map_err(|rest| anyhow::anyhow!(rest))?;
+        ensure!(volumes.get("shop-files").await?.uid() == first.uid());
+
+        let deletion = DeleteParams::default();
+        let finalizers = json!({ "metadata": { "finalizers": null }});
+        volumes.delete("shop-files", &deletion).await?;
+        volumes
+            .patch("shop-files", &person(), &Patch::Merge(&finalizers))
+            .await
+            .ok();
+        let message = life.ready_says("VolumeMissing").await?;
+        let uid = first.uid().unwrap_or_default();
+        let asked = format!("tutti.dev/recreate-volume={uid}");
+        ensure!(
+            message.contains("shop-files") && message.contains(&asked),
+            "{message}"
+        );
+        ensure!(
+            volumes.get_opt("shop-files").await?.is_none(),
+            "made anew unasked"
+        );
+        let asked = json!({ "metadata": { "annotations": { "tutti.dev/recreate-volume": uid }}});
+        life.ground
+            .instances
+            .patch(INSTANCE, &person(), &Patch::Merge(&asked))
+            .await?;
+        life.reach(Goal::Running).await?;
+        let second = volumes.get("shop-files").await?;
+        ensure!(second.uid() != first.uid());
+
+        // That was about the first one only.
+        volumes.delete("shop-files", &deletion).await?;
+        volumes
+            .patch("shop-files", &person(), &Patch::Merge(&finalizers))
+            .await
+            .ok();
+        let message = life.ready_says("VolumeMissing").await?;
+        ensure!(
+            message.contains(&second.uid().unwrap_or_default()),
+            "{message}"
         );
         Ok(())
     });

@@ -3,10 +3,13 @@
 //! given up and asked for again. `zz1_rights` reads afterwards whether the operator may do all that.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{AppDefinition, AppInstance, condition};
+use crds::{AppDefinition, AppInstance, Organization, condition};
 use journeys::{Story, within};
 use k8s_openapi::api::{
-    apps::v1::StatefulSet, batch::v1::CronJob, core::v1::Secret, policy::v1::PodDisruptionBudget,
+    apps::v1::StatefulSet,
+    batch::v1::CronJob,
+    core::v1::{Pod, ResourceQuota, Secret},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api,
@@ -54,10 +57,30 @@ async fn what_rarely_happens_is_done_as_well() -> Result<()> {
     })
     .await?;
 
-    // A database without a pod: only events say why.
-    let quota = json!({"quota": {"memory": "1Mi"}});
-    let poor = story.organization_with(quota).await?;
+    // A database without a pod: only events say why. Nothing that has no room is begun, so that the
+    // quota is made smaller afterwards.
+    let poor = story.organization().await?;
     poor.order("poor", json!({"app": app, "version": "1"}))
+        .await?;
+    let pods = poor.objects::<Pod>();
+    within(60, "its database has a pod", || async {
+        Ok(pods.get("poor-database-0").await?)
+    })
+    .await?;
+    let organizations: Api<Organization> = story.all();
+    let quota = json!({"spec": {"quota": {"memory": "1Mi"}}});
+    organizations
+        .patch(&poor.name, &PatchParams::default(), &Patch::Merge(quota))
+        .await?;
+    let counted = poor.objects::<ResourceQuota>();
+    within(30, "Kubernetes has the smaller quota", || async {
+        let status = counted.get("tutti").await?.status.unwrap_or_default();
+        let hard = status.hard.unwrap_or_default();
+        ensure!(hard.get("requests.memory").is_some_and(|it| it.0 == "1Mi"));
+        Ok(())
+    })
+    .await?;
+    pods.delete("poor-database-0", &DeleteParams::default())
         .await?;
     let says_why = |found: &AppInstance| {
         let conditions = found.status.as_ref().map(|status| &status.conditions);

@@ -1,0 +1,75 @@
+//! What a plan was rejected for because it is lost: a Secret or a volume that only lost its labels is
+//! out of the watch's sight, and is found again. One that is going away is lost.
+
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{Api, ResourceExt};
+use plan::Rejection;
+
+use super::{Instances, apply::own_metadata, secrets};
+use crate::{
+    cache::{
+        Child, InstanceKey, Kind,
+        child::{Applied, Digest, is_of},
+    },
+    failure::Failure,
+};
+
+/// Takes note of what is there after all. Whether anything is.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn find(
+    operator: &Instances,
+    key: &InstanceKey,
+    rejection: &Rejection,
+) -> Result<bool, Failure> {
+    match rejection {
+        Rejection::SecretMissing { names, .. } => {
+            any(names, |name| secret(operator, key, name)).await
+        }
+        Rejection::VolumeMissing { names, .. } => {
+            any(names, |name| volume(operator, key, name)).await
+        }
+        _ => Ok(false),
+    }
+}
+
+async fn any<'a, F>(names: &'a str, look: impl Fn(&'a str) -> F) -> Result<bool, Failure>
+where
+    F: Future<Output = Result<bool, Failure>>,
+{
+    let found = join_all(names.split(',').map(look)).await;
+    let found: Vec<bool> = found.into_iter().collect::<Result<_, _>>()?;
+    Ok(found.contains(&true))
+}
+
+async fn secret(operator: &Instances, key: &InstanceKey, name: &str) -> Result<bool, Failure> {
+    let found = own_metadata(operator, key, Kind::Secret, name).await?;
+    let found = found.filter(|found| found.deletion_timestamp.is_none());
+    if let Some(found) = &found {
+        secrets::note(operator, key, name, secrets::child(found));
+    }
+    Ok(found.is_some())
+}
+
+async fn volume(operator: &Instances, key: &InstanceKey, name: &str) -> Result<bool, Failure> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(operator.client.clone(), &key.namespace);
+    let found = api.get_opt(name).await.map_err(|source| Failure::Observe {
+        what: format!("PersistentVolumeClaim {name}"),
+        source,
+    })?;
+    let found = found
+        .filter(|found| found.metadata.deletion_timestamp.is_none() && is_of(&found.metadata, key));
+    let Some(found) = found else {
+        return Ok(false);
+    };
+    let child = Child {
+        applied: Applied::of(&found.metadata),
+        seen: found.seen(),
+    };
+    operator
+        .cache
+        .note(key, Kind::PersistentVolumeClaim, &found.name_any(), child);
+    Ok(true)
+}
