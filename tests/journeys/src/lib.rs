@@ -11,6 +11,7 @@ mod frozen;
 mod guest;
 mod innocent;
 mod organization;
+pub mod people;
 mod site;
 mod visitors;
 mod wait;

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use journeys::{App, Browser, PAGE, Story, took, within};
+use journeys::{App, Browser, PAGE, Story, people, took, within};
 use serde_json::json;
 
 const PASSWORD: &str = "nine quiet owls in a barn";
@@ -66,32 +66,21 @@ async fn tell(
         format!("ann-{mark:08x}@example.com"),
         format!("bob-{mark:08x}@example.com"),
     );
-    let password = story.make_administrator(&ann, "Ann Story").await?;
-    staff.open(&format!("{id}/sign-in")).await?;
-    sign_in(staff, &ann, &password).await?;
-    staff.until(30, "location.pathname === '/'").await?;
-    let people = format!("{id}/organizations/{organization}/people");
-    staff.open(&people).await?;
-    staff.fill("#email", &bob).await?;
-    staff.set("#role", "Member").await?;
-    staff.click(&posts_to("/invitations")).await?;
-    let invitation = staff.find_text(".notice code").await?;
+    people::as_administrator(story, staff, &ann, "Ann Story").await?;
+    let members = format!("{id}/organizations/{organization}/people");
+    let invitation = people::invite(staff, &members, &bob, "Member").await?;
 
     // The stranger is led to sign in, and has no account yet.
     let page = page_of(url);
     member.open(&page).await?;
     member.until(30, "location.pathname === '/sign-in'").await?;
-    member.open(&invitation).await?;
-    member.fill("#name", "Bob Story").await?;
-    member.fill("#password", PASSWORD).await?;
-    member.click("main button").await?;
-    member.until(30, "location.pathname === '/'").await?;
+    people::join(member, &invitation, "Bob Story", PASSWORD).await?;
     // A Member of no team may open nothing, and reads so.
     stands_outside(member, url).await?;
     let teams = format!("{id}/organizations/{organization}/teams");
     staff.open(&teams).await?;
     staff.fill("#name", "Writers").await?;
-    staff.click(&posts_to("/teams")).await?;
+    staff.click(&people::posts_to("/teams")).await?;
     for field in ["#person", "#instance"] {
         staff.click(&format!("form:has({field}) button")).await?;
         staff
@@ -124,12 +113,12 @@ async fn tell(
         Ok(page)
     })
     .await?;
-    sign_in(member, &bob, PASSWORD).await?;
+    people::sign_in(member, &bob, PASSWORD).await?;
     stands_before(member, &page).await?;
 
     staff.open(&team).await?;
     let begun = Instant::now();
-    staff.click(&posts_to("/take")).await?;
+    staff.click(&people::posts_to("/take")).await?;
     stands_outside(member, url).await?;
     took("what was taken from a team is closed", begun);
     staff.click("form:has(#instance) button").await?;
@@ -140,14 +129,9 @@ async fn tell(
     })
     .await?;
 
-    staff.open(&people).await?;
-    staff.click(&posts_to("/remove")).await?;
+    staff.open(&members).await?;
+    staff.click(&people::posts_to("/remove")).await?;
     stands_outside(member, url).await
-}
-
-/// The button of a form.
-fn posts_to(end: &str) -> String {
-    format!("form[action$='{end}'] button")
 }
 
 /// Whether a browser is told that the app is not open to whoever is signed in.
@@ -164,12 +148,6 @@ async fn stands_outside(browser: &Browser, url: &str) -> Result<()> {
 /// A page that the browser has not kept.
 fn page_of(url: &str) -> String {
     format!("{url}{PAGE}?ver={:08x}", rand::random::<u32>())
-}
-
-async fn sign_in(browser: &Browser, email: &str, password: &str) -> Result<()> {
-    browser.fill("#email", email).await?;
-    browser.fill("#password", password).await?;
-    browser.click("main button").await
 }
 
 /// Whether a browser shows the page that was asked for, and its address says nothing of how it came there.

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use journeys::{Browser, Site, Story};
+use journeys::{Browser, Site, Story, people};
 use k8s_openapi::api::core::v1::Secret;
 use totp_rs::{Builder, Secret as TotpSecret, Totp};
 
@@ -69,10 +69,11 @@ async fn with_the_code(story: &Story, site: &Site, browser: &Browser, email: &st
     browser.click("main button").await?;
     // Recovery codes, and then what there is to open.
     browser.click("a.button").await?;
-    is_at_home(browser).await?;
+    people::is_at_home(browser, NAME).await?;
 
     browser.click("header form button").await?;
-    sign_in(browser, url, email, PASSWORD).await?;
+    is_led_to_sign_in(browser, url).await?;
+    people::sign_in(browser, email, PASSWORD).await?;
     browser
         .until(30, "location.pathname === '/sign-in/second-step'")
         .await?;
@@ -81,36 +82,20 @@ async fn with_the_code(story: &Story, site: &Site, browser: &Browser, email: &st
         .fill("#code", &phone.generate(now() + 30).to_string())
         .await?;
     browser.click("main button").await?;
-    is_at_home(browser).await
+    people::is_at_home(browser, NAME).await
 }
 
 async fn by_command(story: &Story, site: &Site, browser: &Browser, email: &str) -> Result<()> {
-    let password = story.make_administrator(email, NAME).await?;
-    sign_in(browser, &site.url, email, &password).await?;
-    is_at_home(browser).await
+    is_led_to_sign_in(browser, &site.url).await?;
+    people::as_administrator(story, browser, email, NAME).await
 }
 
-async fn sign_in(browser: &Browser, url: &str, email: &str, password: &str) -> Result<()> {
+async fn is_led_to_sign_in(browser: &Browser, url: &str) -> Result<()> {
     browser.open(&format!("{url}/account")).await?;
     browser
         .until(30, "location.pathname === '/sign-in'")
         .await?;
-    browser.open(url).await?;
-    browser.fill("#email", email).await?;
-    browser.fill("#password", password).await?;
-    browser.click("main button").await
-}
-
-async fn is_at_home(browser: &Browser) -> Result<()> {
-    browser
-        .until(
-            30,
-            "location.pathname === '/' && document.querySelector('header nav') !== null",
-        )
-        .await?;
-    let person = browser.find_text("header a[href='/account']").await?;
-    ensure!(person == NAME, "{person} is signed in");
-    Ok(())
+    browser.open(url).await
 }
 
 fn phone(secret: &str) -> Result<Totp> {

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use journeys::{Browser, Organization, Story, took, within};
+use journeys::{Browser, Organization, Story, people, took, within};
 use serde_json::Value;
 
 const NAME: &str = "Bob Story";
@@ -38,26 +38,17 @@ async fn tell(
         format!("ann-{mark:08x}@example.com"),
         format!("bob-{mark:08x}@example.com"),
     );
-    let password = story.make_administrator(&ann, "Ann Story").await?;
-    staff.open(&format!("{id}/sign-in")).await?;
-    staff.fill("#email", &ann).await?;
-    staff.fill("#password", &password).await?;
-    staff.click("main button").await?;
-    staff.until(30, "location.pathname === '/'").await?;
+    people::as_administrator(story, staff, &ann, "Ann Story").await?;
     staff.open(&format!("{id}/account")).await?;
     staff.set("#locale", "de").await?;
-    staff.click("form[action='/account/name'] button").await?;
+    staff.click(&people::posts_to("/account/name")).await?;
     staff
         .until(30, "document.documentElement.lang === 'de'")
         .await?;
 
-    let people = format!("{id}/organizations/{}/people", organization.name);
-    staff.open(&people).await?;
-    staff.fill("#email", &bob).await?;
-    staff.set("#role", "Power User").await?;
+    let page = format!("{id}/organizations/{}/people", organization.name);
     let begun = Instant::now();
-    staff.click("form[action$='/invitations'] button").await?;
-    let shown = staff.find_text(".notice code").await?;
+    let shown = people::invite(staff, &page, &bob, "Power User").await?;
 
     let mail = mail_to(story, &bob).await?;
     took("a mail has arrived", begun);
@@ -86,18 +77,7 @@ async fn tell(
     })
     .await?;
 
-    guest.open(link).await?;
-    guest.fill("#name", NAME).await?;
-    guest.fill("#password", PASSWORD).await?;
-    guest.click("main button").await?;
-    guest
-        .until(
-            30,
-            "location.pathname === '/' && document.querySelector('header nav') !== null",
-        )
-        .await?;
-    let person = guest.find_text("header a[href='/account']").await?;
-    ensure!(person == NAME, "{person} is signed in");
+    people::join(guest, link, NAME, PASSWORD).await?;
     let joined = guest.find_text("main h2").await?;
     ensure!(joined == "Journey: mail", "in {joined}");
     // The link was good for once.
