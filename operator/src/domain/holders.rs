@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crds::{Domain, labels};
+use crds::{Domain, Organization, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -15,9 +15,11 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use plan::domain::{
-    holder::{Contender, KEPT_FOR, Kept, choose},
+    holder::{Contender, Kept, choose},
     report::Holder,
 };
+
+use crate::cache::Cache;
 
 /// Marks such ConfigMaps.
 pub const KEPT_HOSTNAME: &str = "tutti.dev/kept-hostname";
@@ -25,6 +27,7 @@ pub const KEPT_HOSTNAME: &str = "tutti.dev/kept-hostname";
 /// Who holds what.
 pub struct Holders {
     domains: Store<Domain>,
+    organizations: Store<Organization>,
     kept: Store<ConfigMap>,
     notes: Api<ConfigMap>,
     /// UID of the holder by hostname.
@@ -35,14 +38,10 @@ pub struct Holders {
 impl Holders {
     /// Over what the watches know; notes lie in this namespace.
     #[must_use]
-    pub fn new(
-        client: Client,
-        namespace: &str,
-        domains: Store<Domain>,
-        kept: Store<ConfigMap>,
-    ) -> Self {
+    pub fn new(client: Client, namespace: &str, cache: &Cache, kept: Store<ConfigMap>) -> Self {
         Self {
-            domains,
+            domains: cache.domains.clone(),
+            organizations: cache.organizations.clone(),
             kept,
             notes: Api::namespaced(client, namespace),
             held: Mutex::default(),
@@ -55,18 +54,23 @@ impl Holders {
     pub fn holder(&self, domain: &Domain, is_proven_now: bool, now: Timestamp) -> Holder {
         let hostname = &domain.spec.hostname;
         let uid = domain.uid().unwrap_or_default();
-        let mut contenders: Vec<Contender> = self
-            .domains
-            .state()
+        let all = self.domains.state();
+        let (leaving, staying): (Vec<_>, Vec<_>) = all
             .iter()
             .filter(|other| other.spec.hostname == *hostname)
-            .filter(|other| other.metadata.deletion_timestamp.is_none())
-            .map(|other| Contender::of(other))
+            .partition(|other| other.metadata.deletion_timestamp.is_some());
+        let mut contenders: Vec<Contender> = staying
+            .iter()
+            .map(|other| Contender::of(other, &self.organization(other)))
             .collect();
         for contender in &mut contenders {
             contender.is_proven |= is_proven_now && contender.uid == uid;
         }
-        let kept = self.kept(hostname);
+        // Until the note is written the Domain itself, which is on its way out, keeps the name.
+        let kept = leaving
+            .iter()
+            .find_map(|other| Kept::of(other, &self.organization(other), now))
+            .or_else(|| self.kept(hostname));
         // One decision after another: two at once could both find the name free.
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let before = held.get(hostname).map(String::as_str);
@@ -78,19 +82,28 @@ impl Holders {
         };
         held.insert(hostname.clone(), chosen.uid.clone());
         drop(held);
-        let namespace = domain.namespace().unwrap_or_default();
+        let this = contenders.iter().find(|contender| contender.uid == uid);
         if chosen.uid == uid {
             Holder::This
-        } else if let Some(kept) = kept
-            && kept.until > now
-            && kept.namespace != namespace
+        } else if let (Some(this), Some(kept)) = (this, kept)
+            && kept.is_from(this, now)
         {
             Holder::HeldBack(kept.until)
-        } else if chosen.namespace == namespace {
+        } else if domain.metadata.namespace.as_ref() == Some(&chosen.namespace) {
             Holder::Sibling(chosen.name.clone())
         } else {
             Holder::Another
         }
+    }
+
+    /// UID of the organization that a Domain belongs to; empty while there is none.
+    #[must_use]
+    pub fn organization(&self, domain: &Domain) -> String {
+        let namespace = domain.namespace().unwrap_or_default();
+        let organization = self.organizations.get(&ObjectRef::new(&namespace));
+        organization
+            .and_then(|organization| organization.uid())
+            .unwrap_or_default()
     }
 
     /// Other Domains of a hostname that stay.
@@ -105,12 +118,15 @@ impl Holders {
             .collect()
     }
 
-    fn kept(&self, hostname: &str) -> Option<Kept> {
+    /// For whom a hostname is kept, as far as the watch knows.
+    #[must_use]
+    pub fn kept(&self, hostname: &str) -> Option<Kept> {
         let note = ObjectRef::new(&note_name(hostname)).within(&self.namespace);
         let note = self.kept.get(&note)?;
         let data = note.data.as_ref()?;
         Some(Kept {
             namespace: data.get("organization")?.clone(),
+            organization: data.get("organizationUid").cloned(),
             until: data.get("until")?.parse().ok()?,
         })
     }
@@ -119,18 +135,17 @@ impl Holders {
     ///
     /// # Errors
     /// When the API server does not take the note.
-    pub async fn keep(&self, domain: &Domain, now: Timestamp) -> Result<(), kube::Error> {
-        let hostname = &domain.spec.hostname;
+    pub async fn keep(&self, hostname: &str, kept: &Kept) -> Result<(), kube::Error> {
         let name = note_name(hostname);
-        let until = now.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
         let note = serde_json::json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": { "name": name, "labels": { KEPT_HOSTNAME: "true" } },
             "data": {
                 "hostname": hostname,
-                "organization": domain.namespace(),
-                "until": until.to_string(),
+                "organization": kept.namespace,
+                "organizationUid": kept.organization,
+                "until": kept.until.to_string(),
             },
         });
         let params = PatchParams::apply(labels::MANAGER).force();
@@ -140,7 +155,7 @@ impl Holders {
             .map(drop)
     }
 
-    /// The hostname is held again: nothing has to be kept.
+    /// Its owner has proven the hostname again: nothing has to be kept.
     ///
     /// # Errors
     /// When the API server does not delete the note.

@@ -44,6 +44,7 @@ use plan::domain::{
     answers::Look,
     caa::Certifier,
     limits, name, order, proof_value,
+    holder::{Kept, is_proven_again},
     reach::Reach,
     report::{self, Checked, Facts, Holder},
     verify::{self, Question},
@@ -146,7 +147,7 @@ impl Domains {
             windows: Windows::default(),
             waits: Waits::default(),
             namespace: platform.gateway_namespace.clone(),
-            holders: Holders::new(client.clone(), namespace, cache.domains.clone(), kept),
+            holders: Holders::new(client.clone(), namespace, &cache, kept),
             zone: platform.zone.clone(),
             news: News::new(client.clone()),
             written: Written::default(),
@@ -294,14 +295,8 @@ impl Domains {
         }
         let look_now = domain.annotations().get(labels::LOOK_NOW).cloned();
         let look_now = look_now.as_deref();
-        let namespace = domain.namespace().unwrap_or_default();
         let target = self.target(domain);
-        let organization = self
-            .cache
-            .organizations
-            .get(&ObjectRef::new(&namespace))
-            .and_then(|organization| organization.uid())
-            .unwrap_or_default();
+        let organization = self.holders.organization(domain);
         let mut status = domain.status.clone().unwrap_or_default();
         let is_asked = look_now.is_some_and(|wanted| status.looked_for.as_deref() != Some(wanted));
         if is_asked {
@@ -322,7 +317,7 @@ impl Domains {
             None
         };
         let holder = self.claim(domain, seen.as_ref(), now);
-        if holder == Holder::This {
+        if holder == Holder::This && is_proven_again(domain) {
             let forgotten = self.holders.forget(&domain.spec.hostname).await;
             forgotten.map_err(|source| observe("the note that keeps the hostname", source))?;
         }
@@ -610,6 +605,15 @@ impl Domains {
         if let Some(record) = record
             && let Err(error) = self.challenges.remove(&record.name, &record.value).await
         {
+        if let Some(kept) = self.leaves_kept(domain, now) {
+            let noted = self.holders.keep(hostname, &kept).await;
+            noted.map_err(|source| Failure::Apply {
+                kind: "ConfigMap".to_owned(),
+                name: format!("that keeps {hostname}"),
+                source: Box::new(source),
+            })?;
+            return Ok(Action::requeue(UNTOLD_AGAIN));
+        }
             tracing::warn!(
                 error,
                 name = record.name,
@@ -618,26 +622,14 @@ impl Domains {
         }
         let was_held = status
             .is_some_and(|status| condition::is_true(&status.conditions, report::HOSTNAME_HELD));
-        if was_held && !self.is_platforms(domain) {
-            let was_proven = status.is_some_and(|status| status.proven_at.is_some());
-            let stays = self.has_sibling(domain);
-            if was_proven && !stays {
-                let kept = self.holders.keep(domain, now).await;
-                kept.map_err(|source| Failure::Apply {
-                    kind: "ConfigMap".to_owned(),
-                    name: format!("that keeps {hostname}"),
-                    source: Box::new(source),
-                })?;
-            }
-            // Another Domain of the organization takes the certificate over.
-            if !stays {
-                let removed = self.certificates.remove(hostname).await;
-                removed.map_err(|source| Failure::Delete {
-                    kind: "Secret".to_owned(),
-                    name: Certificates::secret_name(hostname),
-                    source: Box::new(source),
-                })?;
-            }
+        // Another Domain of the organization takes the certificate over.
+        if was_held && !self.is_platforms(domain) && !self.has_sibling(domain) {
+            let removed = self.certificates.remove(hostname).await;
+            removed.map_err(|source| Failure::Delete {
+                kind: "Secret".to_owned(),
+                name: Certificates::secret_name(hostname),
+                source: Box::new(source),
+            })?;
         }
         self.give_finalizer_back(domain).await?;
         if let Err(error) = self.holders.tidy(now).await {
@@ -656,6 +648,14 @@ impl Domains {
                 "name": domain.name_any(),
                 "uid": domain.uid(),
                 "finalizers": [labels::DOMAIN_FINALIZER],
+    /// The note that has to be written before a Domain goes: none when the watch has told of it, so that
+    /// nobody finds the name free in between.
+    fn leaves_kept(&self, domain: &Domain, now: Timestamp) -> Option<Kept> {
+        let kept = Kept::of(domain, &self.holders.organization(domain), now)?;
+        let is_noted = self.holders.kept(&domain.spec.hostname).as_ref() == Some(&kept);
+        (!is_noted && !self.is_platforms(domain)).then_some(kept)
+    }
+
             },
         });
         // A manager of its own: what the instance's plan says of a Domain has no finalizer.

@@ -15,8 +15,10 @@ pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A Domain that wants a hostname.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contender {
-    /// Its namespace: the organization.
+    /// Its namespace: the organization's.
     pub namespace: String,
+    /// The organization's UID; empty while there is none.
+    pub organization: String,
     /// Its name.
     pub name: String,
     /// Its UID.
@@ -30,9 +32,9 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// A Domain as its status has it.
+    /// A Domain of an organization, as its status has it.
     #[must_use]
-    pub fn of(domain: &Domain) -> Self {
+    pub fn of(domain: &Domain, organization: &str) -> Self {
         let status = domain.status.as_ref();
         let conditions = status.map(|status| status.conditions.as_slice());
         let conditions = conditions.unwrap_or_default();
@@ -44,6 +46,7 @@ impl Contender {
             && proof.is_some_and(|proof| ON_THEIR_WAY.contains(&proof.reason.as_str()));
         Self {
             namespace: domain.namespace().unwrap_or_default(),
+            organization: organization.to_owned(),
             name: domain.name_any(),
             uid: domain.uid().unwrap_or_default(),
             created: domain.creation_timestamp().map(|created| created.0),
@@ -58,8 +61,48 @@ impl Contender {
 pub struct Kept {
     /// The organization's namespace.
     pub namespace: String,
+    /// The organization's UID: another one of its name is not it. Empty when it went before its
+    /// Domain; `None` in notes of before it was noted.
+    pub organization: Option<String>,
     /// Until when.
     pub until: Timestamp,
+}
+
+impl Kept {
+    /// What remains of a Domain that is given up. The days count from its last proof: nobody puts them
+    /// off by claiming a name that is not theirs any more.
+    #[must_use]
+    pub fn of(domain: &Domain, organization: &str, now: Timestamp) -> Option<Self> {
+        let status = domain.status.as_ref()?;
+        let proven_at = status.proven_at.as_ref()?.0;
+        let until = proven_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let is_kept = condition::is_true(&status.conditions, HOSTNAME_HELD) && until > now;
+        is_kept.then(|| Self {
+            namespace: domain.namespace().unwrap_or_default(),
+            organization: Some(organization.to_owned()),
+            until,
+        })
+    }
+
+    /// Whether a Domain is kept from it.
+    #[must_use]
+    pub fn is_from(&self, contender: &Contender, now: Timestamp) -> bool {
+        let is_same = self
+            .organization
+            .as_ref()
+            .is_none_or(|uid| *uid == contender.organization && !uid.is_empty());
+        self.until > now && !(is_same && self.namespace == contender.namespace)
+    }
+}
+
+/// Whether the Domain that holds a name has proven it, and this is written down: only then nothing has
+/// to be kept any more. Who claims a name again and gives it up unproven leaves it kept.
+#[must_use]
+pub fn is_proven_again(domain: &Domain) -> bool {
+    let status = domain.status.as_ref();
+    status.is_some_and(|status| {
+        status.proven_at.is_some() && condition::is_true(&status.conditions, OWNERSHIP_PROVEN)
+    })
 }
 
 /// Chooses the holder; `before` is the UID of the one until now.
@@ -70,9 +113,8 @@ pub fn choose<'a>(
     kept: Option<&Kept>,
     now: Timestamp,
 ) -> Option<&'a Contender> {
-    let is_kept_from = |contender: &Contender| {
-        kept.is_some_and(|kept| kept.until > now && kept.namespace != contender.namespace)
-    };
+    let is_kept_from =
+        |contender: &Contender| kept.is_some_and(|kept| kept.is_from(contender, now));
     contenders
         .iter()
         .filter(|contender| !is_kept_from(contender))
@@ -95,6 +137,7 @@ mod tests {
     fn contender(namespace: &str, second: i64, is_proven: bool) -> Contender {
         Contender {
             namespace: namespace.to_owned(),
+            organization: format!("organization-{namespace}"),
             name: "www".to_owned(),
             uid: format!("uid-of-{namespace}"),
             created: Timestamp::from_second(second).ok(),
@@ -128,15 +171,36 @@ mod tests {
         assert_eq!(holder(&[ann, proven], Some("uid-of-ann"), None), "bob");
     }
 
+    fn kept_for_bob(organization: Option<&str>, until: i64) -> Kept {
+        Kept {
+            namespace: "bob".to_owned(),
+            organization: organization.map(str::to_owned),
+            until: Timestamp::from_second(until).unwrap(),
+        }
+    }
+
     #[test]
     fn a_name_is_kept_for_its_last_owner_and_not_for_ever() {
         let all = [contender("ann", 1, true), contender("bob", 2, false)];
-        let kept = |until| Kept {
-            namespace: "bob".to_owned(),
-            until: Timestamp::from_second(until).unwrap(),
+        for organization in [None, Some("organization-bob")] {
+            let kept = |until| kept_for_bob(organization, until);
+            assert_eq!(holder(&all, None, Some(&kept(1_000_001))), "bob");
+            assert_eq!(holder(&all, None, Some(&kept(999_999))), "ann");
+            assert_eq!(holder(&all[..1], None, Some(&kept(1_000_001))), "");
+        }
+    }
+
+    #[test]
+    fn another_organization_of_the_same_name_does_not_inherit_a_kept_name() {
+        let bob = [contender("bob", 2, true)];
+        let before = kept_for_bob(Some("organization-bob-of-before"), 1_000_001);
+        assert_eq!(holder(&bob, None, Some(&before)), "");
+        // It went before its Domain did, and this one is not made yet.
+        let unknown = Contender {
+            organization: String::new(),
+            ..contender("bob", 2, true)
         };
-        assert_eq!(holder(&all, None, Some(&kept(1_000_001))), "bob");
-        assert_eq!(holder(&all, None, Some(&kept(999_999))), "ann");
-        assert_eq!(holder(&all[..1], None, Some(&kept(1_000_001))), "");
+        let gone = kept_for_bob(Some(""), 1_000_001);
+        assert_eq!(holder(&[unknown], None, Some(&gone)), "");
     }
 }

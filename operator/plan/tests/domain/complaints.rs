@@ -79,6 +79,7 @@ fn kubero_738_of_two_who_claim_a_name_the_one_who_proves_it_has_it() {
     says_what_is_recorded("kubero-738");
     let claims = |namespace: &str, is_proven| Contender {
         namespace: namespace.to_owned(),
+        organization: format!("organization-{namespace}"),
         name: "www".to_owned(),
         uid: namespace.to_owned(),
         created: Some(now()),

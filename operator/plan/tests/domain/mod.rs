@@ -2,6 +2,7 @@
 
 mod address;
 mod complaints;
+mod holder;
 mod limits;
 mod name;
 mod order;

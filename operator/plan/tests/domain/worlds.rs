@@ -120,6 +120,7 @@ impl Life {
         let kept_for = ["claimant", "rival", "gone"].choose(throw).unwrap();
         let kept = throw.random_bool(0.1).then(|| Kept {
             namespace: (*kept_for).to_owned(),
+            organization: None,
             until: now + KEPT_FOR,
         });
         Self {
@@ -145,7 +146,10 @@ impl Life {
 
     /// As the operator decides it: anew with each pass, with what it remembers, over what the statuses say.
     fn holder(&mut self, number: usize, is_proven_now: bool) -> Holder {
-        let mut contenders: Vec<Contender> = self.domains.iter().map(Contender::of).collect();
+        let claims = self.domains.iter().zip(CLAIMANTS.iter());
+        let mut contenders: Vec<Contender> = claims
+            .map(|(domain, claimant)| Contender::of(domain, claimant.uid))
+            .collect();
         contenders[number].is_proven |= is_proven_now;
         let chosen = choose(
             &contenders,
