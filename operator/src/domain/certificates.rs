@@ -16,12 +16,15 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// The key under its name in a Secret of type kubernetes.io/tls.
-const KEY: &str = "tls.key";
-const CERTIFICATE: &str = "tls.crt";
+use super::brought::Brought;
+
+/// Where a Secret of type kubernetes.io/tls has the key.
+pub(super) const KEY: &str = "tls.key";
+/// And where the chain.
+pub(super) const CERTIFICATE: &str = "tls.crt";
 
 /// What the Secrets that are made here are labelled as.
 pub const COMPONENT: &str = "certificate";
@@ -149,7 +152,7 @@ impl Certificates {
         let namespace = domain.namespace().unwrap_or_default();
         let hostname = domain.spec.hostname.as_str();
         let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-        let wrong = |what: String| format!("certificateSecret: Secret {secret}: {what}");
+        let wrong = |what: String| format!("spec.certificateSecret: Secret {secret}: {what}");
         let found = match api.get_opt(secret).await {
             Ok(Some(found)) => found,
             Ok(None) => {
@@ -160,25 +163,8 @@ impl Certificates {
             }
             Err(error) => return Err(wrong(format!("it cannot be read: {error}"))),
         };
-        let part = |key: &str| text(&found, key);
-        let chain = part(CERTIFICATE).ok_or_else(|| wrong("it has no tls.crt".to_owned()))?;
-        let key = part(KEY).ok_or_else(|| wrong("it has no tls.key".to_owned()))?;
-        let leaf = read(&chain).map_err(|error| wrong(format!("tls.crt: {error}")))?;
-        if !leaf.covers(hostname) {
-            return Err(wrong(format!(
-                "it is for {}, and not for {hostname}; have one made for this name",
-                leaf.names.join(", ")
-            )));
-        }
-        if leaf.not_before > now || leaf.not_after <= now {
-            return Err(wrong(format!(
-                "it holds from {} to {}; put a new one into the Secret",
-                leaf.not_before.strftime("%Y-%m-%d"),
-                leaf.not_after.strftime("%Y-%m-%d"),
-            )));
-        }
-        fit(&chain, &key).map_err(|error| wrong(error.to_string()))?;
-        in_order(&chain).map_err(|error| wrong(format!("tls.crt: {error}")))?;
+        let brought = Brought::read(&found, hostname, now);
+        let Brought { leaf, chain, key } = brought.map_err(|error| wrong(error.to_string()))?;
         let known = self.part(&Self::secret_name(hostname), CERTIFICATE).await;
         if known.ok().flatten().as_deref() != Some(chain.as_str()) {
             let put = self.put(hostname, chain, key).await;
@@ -273,7 +259,7 @@ impl Certificates {
 }
 
 /// What a Secret holds under a key, if it is text.
-fn text(secret: &Secret, key: &str) -> Option<String> {
+pub(super) fn text(secret: &Secret, key: &str) -> Option<String> {
     let bytes = secret.data.as_ref()?.get(key)?;
     String::from_utf8(bytes.0.clone()).ok()
 }
@@ -325,7 +311,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 fn first(chain: &str) -> anyhow::Result<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(chain.as_bytes())
-        .map_err(|_| anyhow::anyhow!("there is no certificate in PEM"))
+        .map_err(|_| anyhow::anyhow!("tls.crt: there is no certificate in PEM"))
 }
 
 /// How a certificate is named when a new one replaces it.
@@ -338,10 +324,12 @@ pub fn identifier(chain: &str) -> Option<CertificateIdentifier<'static>> {
 }
 
 /// Whether a key is the one of a certificate.
-fn fit(chain: &str, key: &str) -> anyhow::Result<()> {
-    let pair = KeyPair::from_pem(key).map_err(|_| {
-        anyhow::anyhow!("tls.key holds no private key in PEM (PKCS #8) of a kind that is known")
-    })?;
+pub(super) fn fit(chain: &str, key: &str) -> anyhow::Result<()> {
+    let none = "tls.key holds no private key in PEM of a kind that is known; put an RSA or ECDSA key \
+                into it";
+    let der = PrivateKeyDer::from_pem_slice(key.as_bytes());
+    let pair = der.ok().and_then(|der| KeyPair::try_from(&der).ok());
+    let pair = pair.ok_or_else(|| anyhow::anyhow!(none))?;
     let der = first(chain)?;
     let (_, certificate) = X509Certificate::from_der(&der)?;
     anyhow::ensure!(
@@ -349,36 +337,6 @@ fn fit(chain: &str, key: &str) -> anyhow::Result<()> {
         "tls.key is not the key of tls.crt; put the two that belong together into it"
     );
     Ok(())
-}
-
-/// Whether each certificate of a chain was issued by the next one.
-fn in_order(chain: &str) -> anyhow::Result<()> {
-    let all: Vec<CertificateDer<'_>> =
-        CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
-    for pair in all.windows(2) {
-        let [one, next] = pair else { continue };
-        let (_, one) = X509Certificate::from_der(one)?;
-        let (_, next) = X509Certificate::from_der(next)?;
-        anyhow::ensure!(
-            one.issuer().as_raw() == next.subject().as_raw(),
-            "{} is followed by {}, which did not issue it; put the site's own certificate first, then \
-             who signed it, and so on",
-            called(&one),
-            called(&next)
-        );
-    }
-    Ok(())
-}
-
-/// Many certificates have no subject, but names.
-fn called(certificate: &X509Certificate<'_>) -> String {
-    let subject = certificate.subject().to_string();
-    let names = certificate.subject_alternative_name().ok().flatten();
-    match names.and_then(|names| names.value.general_names.first()) {
-        Some(name) if subject.is_empty() => name.to_string(),
-        _ if subject.is_empty() => "a certificate without a name".to_owned(),
-        _ => subject,
-    }
 }
 
 /// Reads the first certificate of a chain.
@@ -417,7 +375,7 @@ pub fn read(chain: &str) -> anyhow::Result<Leaf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use rcgen::{
         BasicConstraints, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyIdMethod,
@@ -425,20 +383,20 @@ mod tests {
     };
 
     /// Who signs certificates, and its own.
-    struct Authority {
+    pub(in crate::domain) struct Authority {
         issuer: Issuer<'static, KeyPair>,
-        pem: String,
+        pub(in crate::domain) pem: String,
     }
 
     impl Authority {
-        fn of_its_own(name: &str) -> Self {
+        pub(in crate::domain) fn of_its_own(name: &str) -> Self {
             let (parameters, key) = Self::parts(name);
             let pem = parameters.self_signed(&key).unwrap().pem();
             let issuer = Issuer::new(parameters, key);
             Self { issuer, pem }
         }
 
-        fn below(&self, name: &str) -> Self {
+        pub(in crate::domain) fn below(&self, name: &str) -> Self {
             let (parameters, key) = Self::parts(name);
             let pem = parameters.signed_by(&key, &self.issuer).unwrap().pem();
             let issuer = Issuer::new(parameters, key);
@@ -458,7 +416,11 @@ mod tests {
         }
 
         /// A certificate for these names and a key of its own.
-        fn certify(&self, names: &[&str], key: &KeyPair) -> String {
+        pub(in crate::domain) fn certify(
+            &self,
+            names: &[&str],
+            key: &impl PublicKeyData,
+        ) -> String {
             let all: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             let mut parameters = CertificateParams::new(all).unwrap();
             parameters.serial_number = Some(SerialNumber::from_slice(&[0x87, 0x65, 0x43, 0x21]));
@@ -470,37 +432,8 @@ mod tests {
         }
     }
 
-    fn key() -> KeyPair {
+    pub(in crate::domain) fn key() -> KeyPair {
         KeyPair::generate().unwrap()
-    }
-
-    #[test]
-    fn a_chain_begins_with_the_sites_own_certificate_and_goes_on_with_who_signed_it() {
-        let root = Authority::of_its_own("Root");
-        let between = root.below("Between");
-        let (root, leaf) = (root.pem, between.certify(&["www.acme.example"], &key()));
-        let between = between.pem;
-        for right in [
-            leaf.clone(),
-            format!("{leaf}{between}"),
-            format!("{leaf}{between}{root}"),
-        ] {
-            in_order(&right).unwrap();
-        }
-        for (wrong, one, next) in [
-            (format!("{between}{leaf}"), "Between", "www.acme.example"),
-            (format!("{leaf}{root}{between}"), "www.acme.example", "Root"),
-            (format!("{leaf}{root}"), "www.acme.example", "Root"),
-        ] {
-            let said = in_order(&wrong).unwrap_err().to_string();
-            assert!(
-                said.starts_with(&format!(
-                    "CN={one} is followed by CN={next}, which did not issue it; put the site's own \
-                     certificate first"
-                )),
-                "{said}"
-            );
-        }
     }
 
     #[test]
@@ -516,7 +449,7 @@ mod tests {
         assert!(seen.not_before < seen.not_after);
 
         let said = |chain: &str| read(chain).unwrap_err().to_string();
-        assert_eq!(said(""), "there is no certificate in PEM");
+        assert_eq!(said(""), "tls.crt: there is no certificate in PEM");
         assert_eq!(said(&key().serialize_pem()), said(""));
     }
 
@@ -555,7 +488,7 @@ mod tests {
         let none = said(&chain, &chain);
         assert!(none.contains("no private key in PEM"), "{none}");
         let swapped = said(&key.serialize_pem(), &key.serialize_pem());
-        assert_eq!(swapped, "there is no certificate in PEM");
+        assert_eq!(swapped, "tls.crt: there is no certificate in PEM");
     }
 
     #[test]

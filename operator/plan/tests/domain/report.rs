@@ -387,9 +387,9 @@ fn a_certificate_that_was_brought_is_told_with_its_end_and_warned_about_for_thre
 #[test]
 fn a_certificate_that_was_brought_and_cannot_be_used_is_told_in_the_words_of_who_looked() {
     for what in [
-        "certificateSecret: Secret www: it has no tls.key",
-        "certificateSecret: Secret www: it holds from 2029-10-01 to 2029-12-30; put a new one into \
-         the Secret",
+        "spec.certificateSecret: Secret www: it has no tls.key",
+        "spec.certificateSecret: Secret www: it holds from 2029-10-01 to 2029-12-30; put one \
+         into the Secret that holds now",
     ] {
         let judged = certificate::brought(Err(&what.to_owned()), now());
         assert_eq!(
