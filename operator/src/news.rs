@@ -1,4 +1,4 @@
-//! News: an event with the words of `Ready`, when its reason changed.
+//! News: an event with the words of `Ready`, when its reason changed, and of each warning beside it.
 
 use crds::condition::{self, Condition};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -6,6 +6,7 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use plan::health::WARNINGS;
 
 /// As what our events are signed.
 const CONTROLLER: &str = "tutti-operator";
@@ -27,34 +28,26 @@ impl News {
         Self(Recorder::new(client, reporter))
     }
 
-    /// Tells that `Ready` has another reason than before, if it has.
+    /// Tells that `Ready` has another reason than before, if it has; and what else is well by now and
+    /// wants somebody all the same.
     pub fn tell(&self, about: ObjectReference, before: &[Condition], after: &[Condition]) {
-        let Some(ready) = condition::find(after, condition::READY) else {
-            return;
-        };
-        let known = condition::find(before, condition::READY);
-        if known.is_some_and(|known| known.reason == ready.reason && known.status == ready.status) {
-            return;
+        for (type_, condition) in told(before, after) {
+            tracing::info!(
+                condition = condition.type_,
+                status = condition.status,
+                reason = condition.reason,
+                detail = condition.message,
+                "its state changed"
+            );
+            let event = Event {
+                type_,
+                reason: condition.reason.clone(),
+                note: Some(shorten(&condition.message)),
+                action: "Reconcile".to_owned(),
+                secondary: None,
+            };
+            self.publish(event, about.clone());
         }
-        tracing::info!(
-            ready = ready.status,
-            reason = ready.reason,
-            detail = ready.message,
-            "its state changed"
-        );
-        let is_trouble = condition::is_true(after, condition::STALLED);
-        let event = Event {
-            type_: if is_trouble {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: ready.reason.clone(),
-            note: Some(shorten(&ready.message)),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        self.publish(event, about);
     }
 
     /// Nobody waits for an event: it is news, and a condition says the same.
@@ -68,7 +61,87 @@ impl News {
     }
 }
 
+/// What is told of conditions, and how loud.
+fn told<'a>(
+    before: &'a [Condition],
+    after: &'a [Condition],
+) -> impl Iterator<Item = (EventType, &'a Condition)> {
+    let is_new = |condition: &&Condition| {
+        let known = condition::find(before, &condition.type_);
+        known.is_none_or(|it| it.reason != condition.reason || it.status != condition.status)
+    };
+    let ready = condition::find(after, condition::READY);
+    let is_warning = |condition: &Condition| WARNINGS.contains(&condition.reason.as_str());
+    let is_trouble = condition::is_true(after, condition::STALLED);
+    let others = after.iter().filter(move |condition| {
+        // What `Ready` says itself is said.
+        is_warning(condition) && ready.is_none_or(|ready| ready.reason != condition.reason)
+    });
+    let others = others.map(|condition| (EventType::Warning, condition));
+    let ready = ready.into_iter().map(move |ready| {
+        let is_loud = is_trouble || is_warning(ready);
+        let type_ = if is_loud {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        (type_, ready)
+    });
+    ready
+        .chain(others)
+        .filter(move |(_, condition)| is_new(condition))
+}
+
 fn shorten(message: &str) -> String {
     let end = message.floor_char_boundary(LONGEST_NOTE);
     message[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::condition::Time;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn said(type_: &str, reason: &str) -> Condition {
+        Condition {
+            type_: type_.to_owned(),
+            status: "True".to_owned(),
+            reason: reason.to_owned(),
+            message: reason.to_lowercase(),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        }
+    }
+
+    fn events(before: &[Condition], after: &[Condition]) -> Vec<(bool, String)> {
+        told(before, after)
+            .map(|(type_, it)| (matches!(type_, EventType::Warning), it.reason.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn a_brought_certificate_that_ends_soon_is_told_once_and_as_a_warning() {
+        let before = [said("Ready", "Served"), said("Certified", "Brought")];
+        let reason = "BroughtCertificateEndsSoon";
+        let after = [said("Ready", reason), said("Certified", reason)];
+        assert_eq!(events(&before, &after), [(true, reason.to_owned())]);
+        assert_eq!(events(&after, &after), []);
+    }
+
+    #[test]
+    fn a_name_that_looks_like_another_is_warned_about_whatever_ready_says() {
+        let looks = said("NameValid", "NameLooksLikeAnother");
+        let first = [said("Ready", "NotProven"), looks.clone()];
+        assert_eq!(
+            events(&[], &first),
+            [
+                (false, "NotProven".to_owned()),
+                (true, "NameLooksLikeAnother".to_owned())
+            ]
+        );
+        let later = [said("Ready", "Served"), looks];
+        assert_eq!(events(&first, &later), [(false, "Served".to_owned())]);
+    }
 }

@@ -143,10 +143,10 @@ impl Domains {
         if checked.has_looked() && status.order.is_none() {
             self.miss_what_is_gone(hostname, status).await;
         }
-        let mut awaited = certificate::Awaited::default();
-        if let Err(message) = self.revoke_if_asked(domain, status, now).await {
-            awaited.trouble = Some(message);
-        }
+        let mut awaited = certificate::Awaited {
+            unrevoked: self.revoke_if_asked(domain, status, now).await.err(),
+            ..certificate::Awaited::default()
+        };
         let again = match self
             .take_step(domain, checked, status, &mut awaited, now)
             .await

@@ -29,6 +29,8 @@ pub struct Awaited {
     pub trouble: Option<String>,
     /// A person, who has to lift what the authority says, or the time when it is tried again.
     pub paused: Option<(String, Timestamp)>,
+    /// A wish to have it revoked that cannot be fulfilled: why not, in words.
+    pub unrevoked: Option<String>,
     /// Somebody who does not give the answer to the challenge yet, in words.
     pub answer: Option<String>,
 }
@@ -39,6 +41,11 @@ pub fn judge(status: &DomainStatus, awaited: &Awaited, now: Timestamp) -> Findin
     let paused = awaited.paused.as_ref().map(|(words, _)| words);
     let trouble = awaited.trouble.as_ref().or(paused).map(String::as_str);
     if let Some(certificate) = in_force(status, now) {
+        if let Some(why) = &awaited.unrevoked {
+            let (issuer, until) = (&certificate.issuer, minute(certificate.not_after.0));
+            let message = format!("by {issuer} until {until}; it is not revoked: {why}");
+            return Finding::well("RevocationNotDone", message);
+        }
         return valid(certificate, status, trouble);
     }
     if let Some((words, until)) = &awaited.paused {

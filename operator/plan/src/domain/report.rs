@@ -16,7 +16,7 @@ use super::{
     reach::Reach,
     verdicts::{remembered, verdicts},
 };
-use crate::health::{self, Finding, State};
+use crate::health::{self, Finding, State, WARNINGS};
 
 /// The name is one that a customer can have.
 pub const NAME_VALID: &str = "NameValid";
@@ -392,6 +392,18 @@ pub const REASONS: [&str; 39] = [
     "Waiting",
 ];
 
+/// Whatever else is to be said: a name that is taken for another one is seen too late by its owner.
+fn beside_the_look_alike(ready: Finding, checked: &Checked) -> Finding {
+    let mut findings = checked.verdicts.iter().map(|(_, verdict)| &verdict.finding);
+    match findings.find(|it| it.reason == "NameLooksLikeAnother") {
+        Some(name) => Finding {
+            message: format!("{}; mind: {}", ready.message, name.message),
+            ..ready
+        },
+        None => ready,
+    }
+}
+
 fn conditions(
     domain: &Domain,
     checked: &Checked,
@@ -441,16 +453,20 @@ fn conditions(
         || {
             let message = format!("https://{} is served", domain.spec.hostname);
             let certified = &progress.certified;
-            // Only whoever brought it can bring another one.
-            if certified.reason == "BroughtCertificateEndsSoon" {
-                let warning = format!("{message}; its certificate was {}", certified.message);
-                Finding::well("BroughtCertificateEndsSoon", warning)
+            // Only a person does what is wanted then.
+            if WARNINGS.contains(&certified.reason) {
+                let message = format!("{message}; its certificate: {}", certified.message);
+                Finding {
+                    message,
+                    ..certified.clone()
+                }
             } else {
                 Finding::well("Served", message)
             }
         },
         |(_, finding)| finding.clone(),
     );
+    let ready = beside_the_look_alike(ready, checked);
     let mut all = vec![make(condition::READY, truth(&ready), &ready)];
     for (step, finding) in steps {
         all.push(match (finding, &blocking) {

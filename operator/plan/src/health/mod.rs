@@ -22,6 +22,14 @@ use jiff::Timestamp;
 
 use crate::{DesiredState, Observed, Rejection};
 
+/// Reasons of what is well, and wants somebody all the same: said beside whatever is told, and as
+/// warnings.
+pub const WARNINGS: [&str; 3] = [
+    "BroughtCertificateEndsSoon",
+    "NameLooksLikeAnother",
+    "RevocationNotDone",
+];
+
 /// How something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

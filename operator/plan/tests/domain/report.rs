@@ -97,6 +97,12 @@ fn said(domain: &Domain, type_: &str) -> (String, String) {
     (found.status.clone(), found.reason.clone())
 }
 
+fn told(domain: &Domain, type_: &str) -> String {
+    let status = domain.status.as_ref().unwrap();
+    let found = condition::find(&status.conditions, type_).unwrap();
+    found.message.clone()
+}
+
 pub fn is(domain: &Domain, type_: &str, status: &str, reason: &str) {
     assert_eq!(
         said(domain, type_),
@@ -331,6 +337,40 @@ fn a_certificate_that_is_valid_stays_whatever_its_renewal_meets() {
     status.failure = None;
     let judged = certificate::judge(&status, &Awaited::default(), later(200));
     assert_eq!(judged.reason, "CertificateExpired");
+}
+
+#[test]
+fn a_wish_to_revoke_that_cannot_be_fulfilled_is_said_where_a_person_looks() {
+    let (mut site, checked) = pass(domain(WWW), &seen(right()), now());
+    let status = DomainStatus {
+        certificate: Some(certificate(later(100))),
+        ..site.status.clone().unwrap()
+    };
+    let mistyped = Awaited {
+        unrevoked: Some("annotation tutti.dev/revoke: <reason>/<serial> is wanted".to_owned()),
+        ..Awaited::default()
+    };
+    let progress = Progress {
+        certified: certificate::judge(&status, &mistyped, now()),
+        served: Some(report::served(WWW, Ok(()))),
+    };
+    let concluded = report::conclude(&site, None, &checked, &progress, status, (now(), 0.5));
+    site.status = Some(concluded);
+    for type_ in [condition::READY, CERTIFIED] {
+        is(&site, type_, "True", "RevocationNotDone");
+        let said = told(&site, type_);
+        assert!(said.contains("annotation tutti.dev/revoke"), "{said}");
+    }
+}
+
+#[test]
+fn a_name_that_looks_like_another_is_warned_about_beside_whatever_else_is_said() {
+    let apple = "xn--80ak6aa92e.com";
+    for look in [look(&[]), look(&[cname(apple, TARGET), a(TARGET, GATEWAY)])] {
+        let (site, _) = pass(domain(apple), &seen(look), now());
+        let said = told(&site, condition::READY);
+        assert!(said.contains("which looks like apple.com"), "{said}");
+    }
 }
 
 #[test]
