@@ -64,32 +64,12 @@ pub fn judge(question: &Question<'_>, look: &Look, certifier: &Certifier<'_>) ->
         if certifier.identities.is_empty() {
             break;
         }
-        return if set_allows(question, &set, certifier) {
+        if set_allows(question, &set, certifier) {
             let message = format!("the CAA records of {name} allow our authority");
-            verdict(Finding::well("CaaAllows", message), found, Vec::new())
-        } else {
-            let tag = if name::is_wildcard(question.hostname) {
-                "issuewild"
-            } else {
-                "issue"
-            };
-            let wanted = vec![Wanted {
-                name: name.clone(),
-                kind: "CAA",
-                value: format!(
-                    "0 {tag} \"{}\"",
-                    certifier.identities.first().map_or("", String::as_str)
-                ),
-                ttl: TTL,
-            }];
-            let message = format!(
-                "the CAA records of {name} forbid our authority to certify {}; add, beside what is \
-                 there: {}",
-                question.hostname,
-                wanted.first().map(ToString::to_string).unwrap_or_default()
-            );
-            verdict(Finding::stuck("CaaForbids", message), found, wanted)
-        };
+            return verdict(Finding::well("CaaAllows", message), found, Vec::new());
+        }
+        let (message, wanted) = forbidden(question, name, &set, certifier);
+        return verdict(Finding::stuck("CaaForbids", message), found, wanted);
     }
     verdict(
         Finding::well("NoCaa", "no CAA record stands against our authority"),
@@ -98,12 +78,64 @@ pub fn judge(question: &Question<'_>, look: &Look, certifier: &Certifier<'_>) ->
     )
 }
 
-/// RFC 8659 §4, RFC 8657.
-fn set_allows(
+/// A set of CAA records: each with its flag, its tag and its value.
+type Set<'a> = [(&'a Record, bool, &'a str, &'a str)];
+
+/// What is in the way, and the record that mends it, where one of the owner's does.
+fn forbidden(
     question: &Question<'_>,
-    set: &[(&Record, bool, &str, &str)],
+    name: &str,
+    set: &Set<'_>,
     certifier: &Certifier<'_>,
-) -> bool {
+) -> (String, Vec<Wanted>) {
+    let hostname = question.hostname;
+    if let Some((record, ..)) = unknown_critical(set) {
+        let message = format!(
+            "{record} says by its flag 128 that nobody who does not know its tag may certify \
+             {hostname} (RFC 8659 §4.1), and another record beside it does not change that; remove \
+             it, or set its flag to 0"
+        );
+        return (message, Vec::new());
+    }
+    let tag = if name::is_wildcard(hostname) {
+        "issuewild"
+    } else {
+        "issue"
+    };
+    let identity = certifier.identities.first().map_or("", String::as_str);
+    let owner = set
+        .first()
+        .map_or(name, |(record, ..)| record.name.as_str());
+    let wanted = Wanted {
+        name: owner.to_owned(),
+        kind: "CAA",
+        value: format!("0 {tag} \"{identity}\""),
+        ttl: TTL,
+    };
+    if owner == name {
+        let message = format!(
+            "the CAA records of {name} forbid our authority to certify {hostname}; add, beside what \
+             is there: {wanted}"
+        );
+        return (message, vec![wanted]);
+    }
+    let led = format!(
+        "{name} is led on by a CNAME to {owner}, whose CAA records forbid our authority to certify \
+         {hostname}; beside a CNAME {name} can have none of its own (RFC 8659 §3)"
+    );
+    if name::have_one_owner(owner, hostname) {
+        let message = format!("{led}; add, beside what is there: {wanted}");
+        return (message, vec![wanted]);
+    }
+    let message = format!(
+        "{led}; have whoever owns {owner} add: {wanted}  or lead {name} here by A and AAAA records, \
+         and not by that CNAME"
+    );
+    (message, Vec::new())
+}
+
+/// A record that forbids those who do not know its tag (RFC 8659 §4.1).
+fn unknown_critical<'a>(set: &'a Set<'a>) -> Option<&'a (&'a Record, bool, &'a str, &'a str)> {
     const KNOWN: [&str; 6] = [
         "issue",
         "issuewild",
@@ -112,14 +144,17 @@ fn set_allows(
         "issuevmc",
         "contactemail",
     ];
-    let is_tag = |tag: &str, wanted: &str| tag.eq_ignore_ascii_case(wanted);
-    let is_unknown = |tag: &str| !KNOWN.iter().any(|known| is_tag(tag, known));
-    if set
-        .iter()
-        .any(|(_, critical, tag, _)| *critical && is_unknown(tag))
-    {
+    let is_known = |tag: &str| KNOWN.iter().any(|known| tag.eq_ignore_ascii_case(known));
+    set.iter()
+        .find(|(_, critical, tag, _)| *critical && !is_known(tag))
+}
+
+/// RFC 8659 §4, RFC 8657.
+fn set_allows(question: &Question<'_>, set: &Set<'_>, certifier: &Certifier<'_>) -> bool {
+    if unknown_critical(set).is_some() {
         return false;
     }
+    let is_tag = |tag: &str, wanted: &str| tag.eq_ignore_ascii_case(wanted);
     let of = |wanted: &'static str| {
         let values: Vec<&str> = set
             .iter()

@@ -2,6 +2,7 @@
 
 use plan::{
     domain::{
+        Verdict,
         answers::{Answer, Data, Failure, Look, Record, View},
         caa::{self, Certifier},
         name,
@@ -378,6 +379,10 @@ fn allowed(hostname: &str, sets: &[(&str, Answer)]) -> &'static str {
         identities: &identities,
         account: Some("https://ca.example/acct/1"),
         method: "http-01",
+    judged(hostname, sets).finding.reason
+}
+
+fn judged(hostname: &str, sets: &[(&str, Answer)]) -> Verdict {
     };
     let proof = proof();
     let mut look = look(&[]);
@@ -386,8 +391,41 @@ fn allowed(hostname: &str, sets: &[(&str, Answer)]) -> &'static str {
         .map(|(name, answer)| ((*name).to_owned(), answer.clone()))
         .collect();
     caa::judge(&ask(hostname, &proof), &look, &certifier)
-        .finding
-        .reason
+}
+
+#[test]
+fn a_critical_caa_record_that_nobody_knows_is_to_be_removed_and_none_to_be_added() {
+    let set = vec![
+        caa_record(WWW, false, "issue", "letsencrypt.org"),
+        caa_record(WWW, true, "future", "x"),
+    ];
+    let verdict = judged(WWW, &[(WWW, Answer::Records(set))]);
+    assert_eq!(verdict.finding.reason, "CaaForbids");
+    let said = &verdict.finding.message;
+    assert!(said.contains("CAA 128 future"), "{said}");
+    assert!(said.contains("remove it"), "{said}");
+    assert_eq!(verdict.wanted, []);
+}
+
+#[test]
+fn behind_a_cname_it_is_where_that_leads_that_a_caa_record_can_be_set() {
+    let behind = |owner: &str| {
+        let set = vec![
+            cname(WWW, owner),
+            caa_record(owner, false, "issue", "other.example"),
+        ];
+        judged(WWW, &[(WWW, Answer::Records(set))])
+    };
+    let own = behind("site.acme.example");
+    assert_eq!(own.wanted[0].name, "site.acme.example");
+    let others = behind("acme.hosting.example");
+    assert_eq!(others.wanted, [], "a zone of somebody else");
+    let said = &others.finding.message;
+    assert!(
+        said.contains("have whoever owns acme.hosting.example add"),
+        "{said}"
+    );
+    assert!(said.contains("CAA 0 issue \"letsencrypt.org\""), "{said}");
 }
 
 #[test]
