@@ -87,8 +87,8 @@ impl Dns {
     /// What each resolver says of the name whose CNAME delegates a challenge.
     pub async fn delegation(&self, name: Option<&str>) -> Vec<(String, Answer)> {
         match name {
-            Some(name) => self.aliases(name).await,
-            None => Vec::new(),
+            Some(name) if name.len() <= name::LONGEST => self.aliases(name).await,
+            _ => Vec::new(),
         }
     }
 

@@ -39,10 +39,11 @@ pub(super) fn walk<'a>(asked: &'a str, answer: &'a Answer) -> Walk<'a> {
             if names.contains(&next) {
                 break End::Loop;
             }
-            names.push(next);
-            if names.len() > LONGEST_CHAIN + 1 {
+            // The first name is asked for, and no CNAME leads to it.
+            if names.len() > LONGEST_CHAIN {
                 break End::TooLong;
             }
+            names.push(next);
             continue;
         }
         let addresses: Vec<IpAddr> = records

@@ -4,7 +4,7 @@ use super::{
     TTL, Verdict, Wanted,
     answers::{Answer, Look},
     chain::cname,
-    mend,
+    mend, name,
 };
 use crate::health::Finding;
 
@@ -12,6 +12,20 @@ use crate::health::Finding;
 /// left to the platform.
 #[must_use]
 pub fn judge(look: &Look, name: &str, target: &str) -> Verdict {
+    if name.len() > name::LONGEST {
+        let message = format!(
+            "the name of its challenge, {name}, would have {} characters, and names have at most {} \
+             (RFC 1035 §2.3.4): by DNS-01 nobody can certify it; set spec.challenge to http-01, or \
+             bring a certificate in spec.certificateSecret",
+            name.len(),
+            name::LONGEST
+        );
+        return Verdict {
+            finding: Finding::stuck("NotDelegated", message),
+            found: Vec::new(),
+            wanted: Vec::new(),
+        };
+    }
     let shows = |answer: &Answer| cname(name, answer.records()) == Some(target);
     let agreeing = look
         .delegation

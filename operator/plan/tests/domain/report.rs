@@ -11,7 +11,7 @@ use plan::{
         answers::{Answer, Failure, Look},
         caa::Certifier,
         certificate::{self, Awaited},
-        order, proof_value,
+        delegation, order, proof_value,
         reach::Reach,
         report::{
             self, CERTIFIED, Checked, DELEGATED, Facts, Holder, OWNERSHIP_PROVEN, POINTS_HERE,
@@ -309,6 +309,18 @@ fn by_dns_01_a_name_is_certified_before_it_is_led_here() {
     );
     is(&domain, condition::ROUTED, "True", "Proven");
     is(&domain, "Ready", "False", "PointsElsewhere");
+}
+
+#[test]
+fn a_name_whose_challenge_would_be_too_long_for_the_dns_is_told_so_and_no_record_to_set() {
+    let hostname = format!("{}{}.example", "a.".repeat(116), "b".repeat(9));
+    let challenge = format!("_acme-challenge.{hostname}");
+    assert!(hostname.len() <= 253 && challenge.len() > 253);
+    let said = delegation::judge(&look(&[]), &challenge, "x.acme.tutti.example");
+    assert_eq!(said.finding.reason, "NotDelegated");
+    let message = &said.finding.message;
+    assert!(message.contains("spec.challenge to http-01"), "{message}");
+    assert_eq!(said.wanted, []);
 }
 
 #[test]

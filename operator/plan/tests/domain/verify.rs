@@ -269,6 +269,12 @@ fn circles_and_long_chains_are_told() {
             format!("n{n}.acme.example")
         }
     };
+    // Eight lead somewhere, and a ninth proves nothing.
+    for (cnames, reason) in [(8, "ProvenByCname"), (9, "ChainTooLong")] {
+        let mut way: Vec<Record> = (1..cnames).map(|n| cname(&name(n - 1), &name(n))).collect();
+        way.push(cname(&name(cnames - 1), TARGET));
+        assert_eq!(owned(WWW, &look(&way)).1, reason, "{cnames}");
+    }
     let long: Vec<Record> = (0..12).map(|n| cname(&name(n), &name(n + 1))).collect();
     assert_eq!(pointed(WWW, &look(&long)), (STUCK, "ChainTooLong"));
     assert_eq!(owned(WWW, &look(&long)), (STUCK, "ChainTooLong"));
