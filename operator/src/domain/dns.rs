@@ -58,17 +58,19 @@ impl Dns {
             .iter()
             .map(|server| self.view(server.ip().to_string(), *server, wish.asked, &proof, true));
         let authorities = async {
-            match self.authorities(wish.asked).await {
+            let (zone, servers) = self.authorities(wish.asked).await;
+            let zone = zone.map(str::to_owned);
+            match servers {
                 Ok(servers) => {
                     let views = servers.iter().map(|(server, address)| {
                         self.view(server.clone(), *address, wish.asked, &proof, false)
                     });
-                    (join_all(views).await, None)
+                    (zone, join_all(views).await, None)
                 }
-                Err(failure) => (Vec::new(), Some(failure)),
+                Err(failure) => (zone, Vec::new(), Some(failure)),
             }
         };
-        let (resolvers, (authorities, no_authority), gateway, caa) = futures_util::join!(
+        let (resolvers, (zone, authorities, no_authority), gateway, caa) = futures_util::join!(
             join_all(resolvers),
             authorities,
             self.addresses(wish.target),
@@ -76,6 +78,7 @@ impl Dns {
         );
         Look {
             authorities,
+            zone,
             no_authority,
             resolvers,
             gateway,
@@ -106,7 +109,7 @@ impl Dns {
     /// # Errors
     /// The first that does not, in words.
     pub async fn all_show(&self, name: &str, value: &str) -> Result<(), String> {
-        let servers = self.authorities(name).await;
+        let (_, servers) = self.authorities(name).await;
         let servers =
             servers.map_err(|failure| format!("no server of {name} is found: {failure}"))?;
         for (server, address) in servers {
@@ -175,14 +178,18 @@ impl Dns {
         Vec::new()
     }
 
-    /// The servers of the zone that a name lies in, by name and address: the nearest name at or above
-    /// it that has NS records.
-    async fn authorities(&self, asked: &str) -> Result<Vec<(String, SocketAddr)>, Failure> {
+    /// The zone that a name lies in, which is the nearest name at or above it that has NS records, and its
+    /// servers by name and address.
+    async fn authorities<'a>(
+        &self,
+        asked: &'a str,
+    ) -> (Option<&'a str>, Result<Vec<(String, SocketAddr)>, Failure>) {
         for zone in upwards(asked) {
-            let mut names = self.name_servers(zone).await?;
-            if names.is_empty() {
-                continue;
-            }
+            let mut names = match self.name_servers(zone).await {
+                Ok(names) if names.is_empty() => continue,
+                Ok(names) => names,
+                Err(failure) => return (None, Err(failure)),
+            };
             names.truncate(MOST_AUTHORITIES);
             let found = join_all(names.into_iter().map(|name| async move {
                 let addresses = self.addresses(&name).await;
@@ -193,13 +200,14 @@ impl Dns {
                 first.map(|address| (name.clone(), SocketAddr::new(*address, self.authority_port)))
             }));
             let servers: Vec<_> = found.await.into_iter().flatten().collect();
-            return if servers.is_empty() {
+            let servers = if servers.is_empty() {
                 Err(Failure::NoServer)
             } else {
                 Ok(servers)
             };
+            return (Some(zone), servers);
         }
-        Err(Failure::NoServer)
+        (None, Err(Failure::NoServer))
     }
 
     /// The servers of a zone, as the first resolver names them that tells; none when it is no zone.

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct Look {
     /// What each server that is authoritative for the hostname says of it.
     pub authorities: Vec<View>,
+    /// The zone that it lies in: the nearest name at or above it that has servers of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Why no server that is authoritative was found, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_authority: Option<Failure>,

@@ -37,11 +37,21 @@ pub fn have_one_owner(one: &str, other: &str) -> bool {
     registrable(one).is_some_and(|domain| registrable(other) == Some(domain))
 }
 
-/// Whether the name has no label before the registered one: no CNAME is possible there, because
-/// its SOA and NS records stand there (RFC 1034 §3.6.2).
+/// Whether the name is that of a zone: no CNAME is possible there, because its SOA and NS records stand
+/// there (RFC 1034 §3.6.2). `zone` is the one that it lies in, where that is known; else, and where a
+/// registry would make a zone of it, it is one when it has no label before the registered one.
 #[must_use]
-pub fn is_apex(hostname: &str) -> bool {
-    !is_wildcard(hostname) && registrable(hostname) == Some(hostname)
+pub fn is_apex(hostname: &str, zone: Option<&str>) -> bool {
+    let is_registered = registrable(hostname) == Some(hostname);
+    // Whoever lets others have names below a suffix of his own makes no zones for them.
+    let is_given_as_a_name = zone.is_some() && has_private_suffix(hostname);
+    !is_wildcard(hostname) && (zone == Some(hostname) || (is_registered && !is_given_as_a_name))
+}
+
+/// Whether the public suffix is no registry's, such as `github.io`.
+fn has_private_suffix(hostname: &str) -> bool {
+    let suffix = psl::List.suffix(hostname.as_bytes());
+    suffix.is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private))
 }
 
 /// Whether `name` is `zone` or below it.

@@ -216,7 +216,7 @@ fn dnssec_broken(hostname: &str) -> Finding {
 
 /// A CNAME to the target; at an apex the gateway's addresses.
 fn wanted_addresses(question: &Question<'_>, look: &Look) -> Vec<Wanted> {
-    if !name::is_apex(question.hostname) {
+    if !name::is_apex(question.hostname, look.zone.as_deref()) {
         return vec![wanted_cname(question)];
     }
     let record = |address: &IpAddr| Wanted {

@@ -121,7 +121,7 @@ fn leads_to(question: &Question<'_>, answer: &Answer) -> Option<bool> {
 /// Whether the hostname is its organization's.
 #[must_use]
 pub fn ownership(question: &Question<'_>, look: &Look) -> Verdict {
-    let wanted = wanted_proofs(question);
+    let wanted = wanted_proofs(question, look.zone.as_deref());
     let found = found(look, |view| {
         let mut records = view.addresses();
         records.extend(view.proof.records());
@@ -253,9 +253,9 @@ fn proofs<'a>(views: &'a [View], question: &Question<'_>) -> Vec<(&'a View, Proo
 }
 
 /// The CNAME (not at an apex, nor for a wildcard), or the TXT record.
-fn wanted_proofs(question: &Question<'_>) -> Vec<Wanted> {
+fn wanted_proofs(question: &Question<'_>, zone: Option<&str>) -> Vec<Wanted> {
     let is_told_by_cname =
-        !name::is_apex(question.hostname) && !name::is_wildcard(question.hostname);
+        !name::is_apex(question.hostname, zone) && !name::is_wildcard(question.hostname);
     let cname = is_told_by_cname.then(|| wanted_cname(question));
     let txt = wanted_txt(question.hostname, question.proof);
     cname.into_iter().chain(txt).collect()

@@ -97,6 +97,7 @@ pub fn look(records: &[Record]) -> Look {
             view("ns1.acme.example", records),
             view("ns2.acme.example", records),
         ],
+        zone: Some("acme.example".to_owned()),
         no_authority: None,
         resolvers: vec![view("9.9.9.9", records), view("1.1.1.1", records)],
         gateway: vec![GATEWAY.parse().unwrap()],

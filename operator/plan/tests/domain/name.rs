@@ -105,7 +105,19 @@ fn the_owner_of_a_name_is_whoever_registered_what_stands_below_the_public_suffix
     assert!(have_one_owner("www.acme.test", "acme.test"));
     assert!(!have_one_owner("one.github.io", "other.github.io"));
     assert!(!have_one_owner("co.uk", "co.uk"));
-    assert!(is_apex("acme.co.uk"));
-    assert!(!is_apex("www.acme.co.uk"));
-    assert!(!is_apex("*.acme.co.uk"));
+    assert!(is_apex("acme.co.uk", None));
+    assert!(!is_apex("www.acme.co.uk", None));
+    assert!(!is_apex("*.acme.co.uk", None));
+}
+
+#[test]
+fn an_apex_is_where_a_zone_begins_and_where_a_registry_would_have_one_begin() {
+    assert!(is_apex("shop.acme.co.uk", Some("shop.acme.co.uk")));
+    assert!(!is_apex("shop.acme.co.uk", Some("acme.co.uk")));
+    assert!(!is_apex("*.acme.co.uk", Some("acme.co.uk")));
+    // It is not registered yet, or its servers are not.
+    assert!(is_apex("acme.co.uk", Some("co.uk")));
+    // A name that was given by somebody below a suffix of his own is in his zone.
+    assert!(!is_apex("acme.github.io", Some("github.io")));
+    assert!(is_apex("acme.github.io", Some("acme.github.io")));
 }

@@ -379,16 +379,16 @@ fn caa_record(name: &str, critical: bool, tag: &str, value: &str) -> Record {
 }
 
 fn allowed(hostname: &str, sets: &[(&str, Answer)]) -> &'static str {
+    judged(hostname, sets).finding.reason
+}
+
+fn judged(hostname: &str, sets: &[(&str, Answer)]) -> Verdict {
     let identities = ["letsencrypt.org".to_owned()];
     let certifier = Certifier {
         name: None,
         identities: &identities,
         account: Some("https://ca.example/acct/1"),
         method: "http-01",
-    judged(hostname, sets).finding.reason
-}
-
-fn judged(hostname: &str, sets: &[(&str, Answer)]) -> Verdict {
     };
     let proof = proof();
     let mut look = look(&[]);
