@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response,
+    Method, Request, Response,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::Full;
@@ -22,7 +22,7 @@ use hyper_util::{
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse,
     CertificateIdentifier, ChallengeType, Error, ExternalAccountKey, HttpClient, Identifier,
-    NewAccount, NewOrder, OrderStatus, RevocationReason, RevocationRequest,
+    NewAccount, NewOrder, OrderStatus, Problem, RevocationReason, RevocationRequest,
 };
 use jiff::Timestamp;
 use plan::domain::order::Said;
@@ -70,6 +70,7 @@ impl HttpClient for Listening {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let is_plain = request.method() == Method::GET;
         let answer = self.0.request(request);
         Box::pin(async move {
             let answer = match tokio::time::timeout(PATIENCE, answer).await {
@@ -82,7 +83,13 @@ impl HttpClient for Listening {
                 .and_then(|value| retry_after(value.to_str().ok()?));
             // Outside of a pass nobody asks for it.
             let _ = REFUSED_UNTIL.try_with(|it| it.set(until));
-            Ok(explained(answer))
+            let answer = explained(answer);
+            let status = answer.parts.status;
+            // The client reads a directory out of whatever answers.
+            if is_plain && (status.is_client_error() || status.is_server_error()) {
+                return Err(refusal(answer).await);
+            }
+            Ok(answer)
         })
     }
 }
@@ -105,6 +112,22 @@ fn explained(answer: Response<Incoming>) -> BytesResponse {
     let (parts, _) = answer.into_parts();
     let body = Full::new(Bytes::from(problem.to_string()));
     BytesResponse::from(Response::from_parts(parts, body))
+}
+
+/// A refusal as an error.
+async fn refusal(mut answer: BytesResponse) -> Error {
+    let status = answer.parts.status.as_u16();
+    let body = answer.body.into_bytes().await.map_err(Error::Other);
+    let problem = body.and_then(|body| Ok(serde_json::from_slice::<Problem>(&body)?));
+    problem.map_or_else(
+        |error| error,
+        |problem| {
+            Error::Api(Problem {
+                status: Some(status),
+                ..problem
+            })
+        },
+    )
 }
 
 /// Seconds or a date (RFC 9110 §10.2.3).
@@ -304,13 +327,16 @@ impl Authority {
         self.account.id()
     }
 
-    /// When the authority wants a certificate to be renewed (RFC 9773); `None` when it does not
-    /// say.
-    pub async fn window(&self, id: &CertificateIdentifier<'_>) -> Option<(Timestamp, Timestamp)> {
-        let (info, _) = self.account.renewal_info(id).await.ok()?;
+    /// When the authority wants a certificate to be renewed (RFC 9773), and after how long it wants to be
+    /// asked again (§4.3.2); `None` when it does not say.
+    pub async fn window(
+        &self,
+        id: &CertificateIdentifier<'_>,
+    ) -> Option<((Timestamp, Timestamp), Duration)> {
+        let (info, again) = self.account.renewal_info(id).await.ok()?;
         let window = info.suggested_window;
         let time = |at: time::OffsetDateTime| Timestamp::from_second(at.unix_timestamp()).ok();
-        time(window.start).zip(time(window.end))
+        Some((time(window.start).zip(time(window.end))?, again))
     }
 
     /// Makes an order; its address.
@@ -520,6 +546,29 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n<html>hi</html>";
         let error = error(&directory(page).await).await;
         assert!(matches!(error, Error::Json(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_out_of_service_says_so_with_its_status() {
+        for (answer, words) in [
+            (
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                "503 Service Unavailable",
+            ),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+                 Content-Length: 24\r\nConnection: close\r\n\r\n{\"detail\":\"maintenance\"}\n",
+                "maintenance",
+            ),
+        ] {
+            let error = error(&directory(answer).await).await;
+            let Error::Api(problem) = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!(problem.status, Some(503));
+            let detail = problem.detail.as_deref().unwrap_or_default();
+            assert!(detail.contains(words), "{detail}");
+        }
     }
 
     #[tokio::test]

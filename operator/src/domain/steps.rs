@@ -189,9 +189,11 @@ impl Domains {
                 .is_some_and(|it| it.serial == revoked.serial)
         });
         let is_asked = status.order.is_none() && !is_revoked && awaited.trouble.is_none();
-        if checked.has_looked() && is_asked && self.windows.is_due(hostname, now) {
+        if is_asked && self.windows.is_due(hostname, checked.has_looked(), now) {
             self.ask_for_the_window(hostname, status, now).await;
         }
+        let window = self.windows.again(hostname);
+        let window = window.filter(|at| is_asked && *at > now);
         let mut certified = certificate::judge(status, &awaited, now);
         let waits_for_checks = awaited == certificate::Awaited::default() && !checked.may_order;
         if waits_for_checks && status.order.is_none() {
@@ -199,6 +201,7 @@ impl Domains {
         }
         let rests = order::pause_ends(order::failed(status)).max(order::due(status));
         let again = again.or_else(|| (rests > now).then_some(rests));
+        let again = again.into_iter().chain(window).min();
         Ok(Step { certified, again })
     }
 
@@ -583,6 +586,9 @@ impl Domains {
             Some(id) => authority.window(&id).await,
             None => None,
         };
+        self.windows
+            .asked(hostname, window.map(|(_, again)| again), now);
+        let window = window.map(|(window, _)| window);
         let chance = chance(&leaf.serial);
         let renew_at = order::renew_at(leaf.not_before, leaf.not_after, window, chance);
         // One that is due when it comes, by a clock that is wrong, is not ordered without end.

@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use crds::{
@@ -31,30 +32,44 @@ fn revocation_reason(name: &str) -> Option<RevocationReason> {
     })
 }
 
-/// How often an authority is asked when it wants a certificate to be renewed.
+/// When an authority that does not say so is asked again when it wants a certificate to be renewed
+/// (RFC 9773 §4.3.3).
 const WINDOW_AGAIN: SignedDuration = SignedDuration::from_hours(6);
+/// Sooner and later than this it is not asked, whatever it says (§4.3.2 leaves the bounds to us).
+const SOONEST: SignedDuration = SignedDuration::from_mins(5);
+const LATEST: SignedDuration = SignedDuration::from_hours(24);
 
-/// When which hostname's authority was asked for its window.
+/// From when on which hostname's authority may be asked for its window again.
 #[derive(Default)]
 pub struct Windows(Mutex<HashMap<String, Timestamp>>);
 
 impl Windows {
-    /// It is a Domain's no more.
-    pub fn forget(&self, hostname: &str) {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.remove(hostname);
+    fn times(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is time to ask again; it counts as asked then.
-    pub fn is_due(&self, hostname: &str, now: Timestamp) -> bool {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = asked
-            .get(hostname)
-            .is_none_or(|at| now.duration_since(*at) >= WINDOW_AGAIN);
-        if is_due {
-            asked.insert(hostname.to_owned(), now);
-        }
-        is_due
+    /// It is a Domain's no more.
+    pub fn forget(&self, hostname: &str) {
+        self.times().remove(hostname);
+    }
+
+    /// From when on it may be asked again; `None` when it was not asked in this life.
+    pub fn again(&self, hostname: &str) -> Option<Timestamp> {
+        self.times().get(hostname).copied()
+    }
+
+    /// Whether it is time to ask. What was never asked comes with a look, which spreads many of them.
+    pub fn is_due(&self, hostname: &str, has_looked: bool, now: Timestamp) -> bool {
+        self.again(hostname).map_or(has_looked, |at| at <= now)
+    }
+
+    /// It was asked, and wants to be asked again after so long, if it says.
+    pub fn asked(&self, hostname: &str, again: Option<Duration>, now: Timestamp) {
+        let wait = again.map_or(WINDOW_AGAIN, |wait| {
+            let wait = SignedDuration::try_from(wait).unwrap_or(LATEST);
+            wait.clamp(SOONEST, LATEST)
+        });
+        self.times().insert(hostname.to_owned(), now + wait);
     }
 }
 
@@ -147,19 +162,45 @@ impl Domains {
         let Some(name) = &certificate.authority else {
             return;
         };
+        self.windows.asked(hostname, None, now);
         let Ok(authority) = self.authorities.reach(name, now).await else {
             return;
         };
         let Some(id) = self.certificates.identifier(hostname).await else {
             return;
         };
-        if let Some(window) = authority.window(&id).await {
+        if let Some((window, again)) = authority.window(&id).await {
+            self.windows.asked(hostname, Some(again), now);
             let chance = chance(&certificate.serial);
             let (from, to) = (certificate.not_before.0, certificate.not_after.0);
             let renew_at = order::renew_at(from, to, Some(window), chance);
             // A window that lies in the past for every certificate does not have one ordered at each look.
             let renew_at = renew_at.max(from + SignedDuration::from_hours(1));
             certificate.renew_at = Some(Time(renew_at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_asked_for_its_window_again_when_it_wants_to_be_within_bounds() {
+        let windows = Windows::default();
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(!windows.is_due("www", false, now) && windows.is_due("www", true, now));
+        for (wanted, minutes) in [
+            (None, 6 * 60),
+            (Some(3 * 3600), 3 * 60),
+            (Some(0), 5),
+            (Some(u64::MAX), 24 * 60),
+        ] {
+            windows.asked("www", wanted.map(Duration::from_secs), now);
+            let at = now + SignedDuration::from_mins(minutes);
+            assert!(windows.is_due("www", false, at), "{wanted:?}");
+            let before = at - SignedDuration::from_secs(1);
+            assert!(!windows.is_due("www", true, before), "{wanted:?}");
         }
     }
 }
