@@ -62,6 +62,17 @@ pub enum Asked {
     Step,
 }
 
+/// Which authority a name waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor<'a> {
+    /// No order is under way, and none is due.
+    Nobody,
+    /// One is due: the first that is there.
+    Anybody,
+    /// One is under way there.
+    One(&'a str),
+}
+
 /// Why a step was not done, in words for the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setback {
@@ -430,13 +441,25 @@ impl Authorities {
         }
     }
 
-    /// Somebody wants them to be asked now for a name, whoever was silent or had paused it. One that has
-    /// said when it may be asked is not asked before.
-    pub fn ask_again(&self, hostname: &str) {
-        for known in &self.all {
+    /// Somebody wants to be asked now whoever a name waits for: the authority of its order, or, when one
+    /// is to be made, those that are preferred to the first that is there. Who was silent may be asked
+    /// again, and so may who had paused the name. One that has said when it may be asked is not asked
+    /// before.
+    pub fn ask_again(&self, hostname: &str, waits_for: &WaitsFor<'_>, now: Timestamp) {
+        let silent: Vec<&Known> = match waits_for {
+            WaitsFor::Nobody => Vec::new(),
+            WaitsFor::One(name) => self.known(name).into_iter().collect(),
+            WaitsFor::Anybody => {
+                let all = self.all.iter();
+                all.take_while(|known| !known.is_there(now)).collect()
+            }
+        };
+        for known in silent {
             let mut state = known.state();
             state.away = state.away.take().filter(|away| away.is_wished);
-            state.line.forgive(hostname);
+        }
+        for known in &self.all {
+            known.state().line.forgive(hostname);
         }
     }
 

@@ -44,8 +44,8 @@ use kube::{
 use plan::domain::{
     answers::Look,
     caa::Certifier,
-    limits, name, order, proof_value,
     holder::{Kept, is_proven_again},
+    limits, name, order, proof_value,
     reach::Reach,
     report::{self, Checked, Facts, Holder},
     verify::{self, Question},
@@ -54,7 +54,7 @@ use rand::RngExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::{
-    authorities::Authorities,
+    authorities::{Authorities, WaitsFor},
     certificates::Certificates,
     config::DomainsConfig,
     dns::Dns,
@@ -303,7 +303,14 @@ impl Domains {
         if is_asked {
             // Somebody has mended what was refused, or knows that somebody is there again.
             status.failure = None;
-            self.authorities.ask_again(&domain.spec.hostname);
+            let waits_for = match &status.order {
+                Some(order) => WaitsFor::One(&order.authority),
+                None if domain.spec.certificate_secret.is_some() => WaitsFor::Nobody,
+                None if order::due(&status) <= now => WaitsFor::Anybody,
+                None => WaitsFor::Nobody,
+            };
+            let hostname = &domain.spec.hostname;
+            self.authorities.ask_again(hostname, &waits_for, now);
         }
         let place = self.place(domain);
         let is_delegated = place
@@ -598,14 +605,6 @@ impl Domains {
             return Ok(Action::await_change());
         }
         let hostname = &domain.spec.hostname;
-        self.authorities.leave(hostname);
-        self.waits.forget(hostname);
-        self.windows.forget(hostname);
-        let status = domain.status.as_ref();
-        let record = status.and_then(|status| status.challenge_record.as_ref());
-        if let Some(record) = record
-            && let Err(error) = self.challenges.remove(&record.name, &record.value).await
-        {
         if let Some(kept) = self.leaves_kept(domain, now) {
             let noted = self.holders.keep(hostname, &kept).await;
             noted.map_err(|source| Failure::Apply {
@@ -615,6 +614,14 @@ impl Domains {
             })?;
             return Ok(Action::requeue(UNTOLD_AGAIN));
         }
+        self.authorities.leave(hostname);
+        self.waits.forget(hostname);
+        self.windows.forget(hostname);
+        let status = domain.status.as_ref();
+        let record = status.and_then(|status| status.challenge_record.as_ref());
+        if let Some(record) = record
+            && let Err(error) = self.challenges.remove(&record.name, &record.value).await
+        {
             tracing::warn!(
                 error,
                 name = record.name,
@@ -641,14 +648,6 @@ impl Domains {
         Ok(Action::await_change())
     }
 
-    async fn take_finalizer(&self, domain: &Domain) -> Result<(), Failure> {
-        let patch = serde_json::json!({
-            "apiVersion": "tutti.dev/v1alpha1",
-            "kind": "Domain",
-            "metadata": {
-                "name": domain.name_any(),
-                "uid": domain.uid(),
-                "finalizers": [labels::DOMAIN_FINALIZER],
     /// The note that has to be written before a Domain goes: none when the watch has told of it, so that
     /// nobody finds the name free in between.
     fn leaves_kept(&self, domain: &Domain, now: Timestamp) -> Option<Kept> {
@@ -657,6 +656,14 @@ impl Domains {
         (!is_noted && !self.is_platforms(domain)).then_some(kept)
     }
 
+    async fn take_finalizer(&self, domain: &Domain) -> Result<(), Failure> {
+        let patch = serde_json::json!({
+            "apiVersion": "tutti.dev/v1alpha1",
+            "kind": "Domain",
+            "metadata": {
+                "name": domain.name_any(),
+                "uid": domain.uid(),
+                "finalizers": [labels::DOMAIN_FINALIZER],
             },
         });
         // A manager of its own: what the instance's plan says of a Domain has no finalizer.
