@@ -2,6 +2,7 @@
 //! loopback address, and certificate authorities, one for each organization.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,16 +17,17 @@ use crds::{Domain, Route, condition, domain::DomainStatus, labels};
 use futures_util::StreamExt as _;
 use gateway::{forward::SystemResolver, gateway::Gateway};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt as _, watcher, watcher::Event},
 };
 use lab::{
     internet::Authority,
     loopback::{Loopback, Temper, UPDATE_SECRET},
 };
+use operator::domain::holders::KEPT_HOSTNAME;
 use prometheus_client::registry::Registry;
 use rustls::{
     SignatureAlgorithm,
@@ -378,9 +380,24 @@ impl Owner {
             .await
     }
 
+    /// The same, by somebody who wants it looked at whoever was silent lately.
+    pub async fn ask_at_once_for(&self, label: &str) -> Result<()> {
+        let mut domain = self.wish(label);
+        domain["metadata"]["annotations"] = json!({ labels::LOOK_NOW: "now" });
+        self.apply(label, &domain).await
+    }
+
     /// The same, with more in its spec.
     pub async fn ask_for_with(&self, label: &str, more: serde_json::Value) -> Result<()> {
-        let mut domain = json!({
+        let mut domain = self.wish(label);
+        if let (Some(spec), Some(more)) = (domain["spec"].as_object_mut(), more.as_object()) {
+            spec.extend(more.clone());
+        }
+        self.apply(label, &domain).await
+    }
+
+    fn wish(&self, label: &str) -> serde_json::Value {
+        json!({
             "apiVersion": "tutti.dev/v1alpha1",
             "kind": "Domain",
             "metadata": { "name": label },
@@ -388,10 +405,10 @@ impl Owner {
                 "hostname": format!("{label}.{}", self.zone),
                 "instance": INSTANCE,
             },
-        });
-        if let (Some(spec), Some(more)) = (domain["spec"].as_object_mut(), more.as_object()) {
-            spec.extend(more.clone());
-        }
+        })
+    }
+
+    async fn apply(&self, label: &str, domain: &serde_json::Value) -> Result<()> {
         let params = PatchParams::apply("kubectl");
         self.domains
             .patch(label, &params, &Patch::Apply(domain))
@@ -469,10 +486,55 @@ impl Owner {
         }
     }
 
+    /// Waits until this is said of a Domain's proof.
+    pub async fn proof_says(&self, label: &str, reason: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let status = self.status(label).await?;
+            let said = condition::find(&status.conditions, "OwnershipProven");
+            if said.is_some_and(|it| it.reason == reason) {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{reason} was expected: {said:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Deletes a Domain, and waits until it is gone.
+    pub async fn give_up(&self, label: &str) -> Result<()> {
+        self.domains.delete(label, &Default::default()).await?;
+        let begun = Instant::now();
+        while self.domains.get_opt(label).await?.is_some() {
+            ensure!(begun.elapsed() < PATIENCE, "{label} does not go");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        Ok(())
+    }
+
+    /// What is noted of a hostname that is kept.
+    pub async fn kept(&self, label: &str) -> Result<Option<BTreeMap<String, String>>> {
+        let ground = &self.life.ground;
+        let notes: Api<ConfigMap> = Api::namespaced(ground.stage.client.clone(), &ground.namespace);
+        let hostname = format!("{label}.{}", self.zone);
+        let all = notes
+            .list(&ListParams::default().labels(KEPT_HOSTNAME))
+            .await?;
+        let mut all = all.into_iter().filter_map(|note| note.data);
+        Ok(all.find(|data| data.get("hostname") == Some(&hostname)))
+    }
+
     /// Asks for another look, by a value that was not used yet.
     pub async fn look_again(&self, label: &str, number: u32) -> Result<()> {
-        let patch =
-            json!({ "metadata": { "annotations": { labels::LOOK_NOW: number.to_string() } } });
+        let number = number.to_string();
+        self.annotate(label, labels::LOOK_NOW, &number).await
+    }
+
+    /// Writes an annotation, as `kubectl annotate` does.
+    pub async fn annotate(&self, label: &str, key: &str, value: &str) -> Result<()> {
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
         let params = PatchParams::default();
         self.domains
             .patch(label, &params, &Patch::Merge(patch))

@@ -105,6 +105,13 @@ impl Authority {
         ]
     }
 
+    /// Where it says of a certificate, by its serial number in hexadecimal, whether it was revoked.
+    #[must_use]
+    pub fn certificate_status(&self, address: Ipv4Addr, serial: &str) -> String {
+        let management = self.management;
+        format!("https://{address}:{management}/cert-status-by-serial/{serial}")
+    }
+
     /// Where its root certificate is told: a new one at each start.
     #[must_use]
     pub fn root(&self, address: Ipv4Addr) -> String {

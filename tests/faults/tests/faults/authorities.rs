@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use crds::condition;
+use crds::{condition, labels::REVOKE};
 use faults::{
     between::Blow,
     domains::{AWAY, BINDING, FIRST, Owner, SECOND},
@@ -288,6 +288,39 @@ fn a_certificate_that_somebody_deleted_or_changed_is_made_anew_at_the_next_look(
 }
 
 #[test]
+fn a_certificate_is_revoked_where_its_authority_says_so_and_only_on_request() {
+    stage::test(async |stage| {
+        let owner = Owner::found(stage, Temper::default()).await?;
+        struck(&owner, "revoked", Blow::None).await?;
+        let serial = async || {
+            let found = owner.status("revoked").await?.certificate;
+            anyhow::Ok(found.context("no certificate")?.serial)
+        };
+        let first = serial().await?;
+        owner.annotate("revoked", REVOKE, &first).await?;
+        let words = ["not revoked", REVOKE, "<reason>/<serial>"];
+        owner.certified_says("revoked", &words).await?;
+        let valid = ("Valid".to_owned(), None);
+        ensure!(owner.authority.says_of(&first).await? == valid);
+        let wish = format!("superseded/{first}");
+        owner.annotate("revoked", REVOKE, &wish).await?;
+        let begun = Instant::now();
+        while serial().await? == first || !owner.is_ready("revoked").await? {
+            ensure!(begun.elapsed() < PATIENCE, "it is not replaced");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let said = owner.authority.says_of(&first).await?;
+        ensure!(said == ("Revoked".to_owned(), Some(4)), "{said:?}");
+        let second = serial().await?;
+        ensure!(owner.authority.says_of(&second).await? == valid);
+        owner.give_up("revoked").await?;
+        let said = owner.authority.says_of(&second).await?;
+        ensure!(said == valid, "by deleting its Domain: {said:?}");
+        Ok(())
+    });
+}
+
+#[test]
 fn an_error_of_the_authority_at_one_order_keeps_nobody_else_from_a_certificate() {
     stage::test(async |stage| {
         let owner = Owner::found(stage, Temper::default()).await?;
@@ -366,6 +399,44 @@ fn a_paused_instance_keeps_no_route_for_a_name_whose_proof_is_lost() {
 }
 
 #[test]
+fn a_kept_name_stays_kept_when_its_last_owner_claims_it_again_and_proves_nothing() {
+    stage::test(async |stage| {
+        let owner = Owner::found(stage, Temper::default()).await?;
+        struck(&owner, "kept", Blow::None).await?;
+        ensure!(
+            owner.kept("kept").await?.is_none(),
+            "it is kept while it is held"
+        );
+        owner.give_up("kept").await?;
+        let note = owner.kept("kept").await?;
+        let uid = note.as_ref().and_then(|note| note.get("organizationUid"));
+        ensure!(uid.is_some_and(|uid| !uid.is_empty()), "{note:?}");
+        let proof = format!("kept.{}. 5 CNAME {}.", owner.zone, owner.target);
+        // A record of its own hides the wildcard that proves it.
+        let hiding = format!("update add kept.{}. 5 TXT hidden\n", owner.zone);
+        owner.update(hiding.clone()).await?;
+        owner.ask_for("kept").await?;
+        owner.proof_says("kept", "NotProven").await?;
+        ensure!(owner.kept("kept").await? == note, "it is kept no more");
+        owner.give_up("kept").await?;
+        ensure!(
+            owner.kept("kept").await? == note,
+            "it is kept for longer, or no more"
+        );
+        owner
+            .update(hiding.replace("add", "delete") + &format!("update add {proof}\n"))
+            .await?;
+        owner.ask_for("kept").await?;
+        owner.becomes_ready("kept", true).await?;
+        ensure!(
+            owner.kept("kept").await?.is_none(),
+            "it is proven, and kept"
+        );
+        Ok(())
+    });
+}
+
+#[test]
 fn a_wrong_key_for_updates_is_named_and_stops_nobody_else() {
     stage::test(async |stage| {
         let owner = Owner::found(stage, Temper::default()).await?;
@@ -413,12 +484,15 @@ fn a_wrong_key_for_updates_is_named_and_stops_nobody_else() {
 fn another_authority_steps_in_while_the_first_is_away_and_steps_back() {
     stage::test(async |stage| {
         let owner = Owner::found_with_another(stage).await?;
-        let by = async |label: &str| {
-            owner.ask_for(label).await?;
+        let certified_by = async |label: &str| {
             owner.becomes_ready(label, false).await?;
             let certificate = owner.status(label).await?.certificate;
             let authority = certificate.and_then(|it| it.authority);
             authority.context("nobody certified it")
+        };
+        let by = async |label: &str| {
+            owner.ask_for(label).await?;
+            certified_by(label).await
         };
         let first = by("before").await?;
         ensure!(first == FIRST, "{first} was asked first");
@@ -426,9 +500,15 @@ fn another_authority_steps_in_while_the_first_is_away_and_steps_back() {
         let second = by("meanwhile").await?;
         ensure!(second == SECOND, "{second} was asked meanwhile");
         owner.authority.arm(Blow::None);
-        // Before its silence is over only somebody who knows more has it asked.
+        // Before its silence is over only somebody who knows more, and waits for it, has it asked.
         owner.look_again("before", 1).await?;
-        let back = by("afterwards").await?;
+        let second = by("still").await?;
+        ensure!(
+            second == SECOND,
+            "{second} was asked for one that waits for nobody"
+        );
+        owner.ask_at_once_for("afterwards").await?;
+        let back = certified_by("afterwards").await?;
         ensure!(back == FIRST, "{back} was asked afterwards");
         owner.internet.check_keys()
     });
