@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube_core::{Message, Rule};
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ use crate::{quantity, route::Access};
 /// In a rule: what was wished of volumes may not have been granted. It may be taken back, down to what
 /// there is, which the operator sees to.
 const NOT_GRANTED: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.reason in ['StorageCannotGrow', 'StorageCannotShrink', 'UnknownVolume', 'QuotaExceeded']))";
+
+/// In a rule: what has a sentence of its own.
+const NO_DOMAIN: &str = "[^ -~]|[/:*_A-Z]|[.]$|^[0-9.]+$";
 
 /// In a rule: a full hostname, without a wildcard.
 const DOMAIN: &str = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";
@@ -75,10 +79,8 @@ pub struct AppInstanceSpec {
 
     /// The customer's own hostnames for it, beside its default address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
-    #[x_kube(merge_strategy = ListMerge::Set,
-        validation = Rule::new(format!("self.all(name, name.matches('{DOMAIN}'))"))
-            .message(::kube_core::cel::Message::Expression(format!("'domains: \\'' + self.filter(name, !name.matches('{DOMAIN}'))[0] + '\\' is not a full hostname in lower case, such as www.acme.example: no https://, no port, no path, no asterisk, no dot at the end'"))))]
+    #[schemars(schema_with = "domains_schema")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub domains: Vec<String>,
 
     /// Sizes of its volumes by name, such as `{data: 10Gi, database: 5Gi}`, where they differ from
@@ -126,6 +128,51 @@ pub enum DeletionPolicy {
     Retain,
     /// It is deleted.
     Delete,
+}
+
+/// Each name has its rules, so that the API server says which one it is.
+fn domains_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let rule =
+        |rule: &str, told: &str| Rule::new(rule).message(format!("domains: {told}").as_str());
+    let other = format!("self.matches('{NO_DOMAIN}') || self.matches('{DOMAIN}')");
+    let told = "'domains: \\'' + self + '\\' is not a full hostname in lower case, such as \
+                www.acme.example: parts of letters, digits and dashes, no dash at either end, of at \
+                most 63 characters'";
+    schemars::json_schema!({
+        "type": "array",
+        "maxItems": 20,
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "x-kubernetes-validations": [
+                rule(
+                    "!self.matches('[/:]')",
+                    "the name alone, such as 'www.acme.example': no https://, no port, no path",
+                ),
+                rule("!self.endsWith('.')", "without the dot at the end"),
+                rule("!self.matches('[A-Z]')", "in lower case"),
+                rule(
+                    "!self.matches('^[0-9.]+$')",
+                    "a name, no address: no authority certifies one here",
+                ),
+                rule(
+                    "!self.contains('_')",
+                    "no underscore; hostnames have letters, digits and dashes only",
+                ),
+                rule(
+                    "!self.contains('*')",
+                    "no asterisk; write a Domain for all names below one, with challenge 'dns-01'",
+                ),
+                rule(
+                    "!self.matches('[^ -~]')",
+                    "a name with other letters than a to z is written as the DNS has it, such as \
+                     'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form",
+                ),
+                Rule::new(other).message(Message::Expression(told.to_owned())),
+            ],
+        },
+    })
 }
 
 fn storage_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

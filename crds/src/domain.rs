@@ -73,9 +73,10 @@ pub struct DomainSpec {
         validation = Rule::new("self == self.lowerAscii()").message("hostname: in lower case"),
         validation = Rule::new("!self.matches('^[0-9.]+$')").message("hostname: a name, no address: no authority certifies one here"),
         validation = Rule::new("!self.contains('_')").message("hostname: no underscore; hostnames have letters, digits and dashes only"),
+        validation = Rule::new("!self.matches('[^ -~]')").message("hostname: a name with other letters than a to z is written as the DNS has it, such as 'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form"),
         validation = Rule::new("self.contains('.')").message("hostname: a full hostname with a dot, such as 'www.acme.example'"),
         validation = Rule::new("self.matches('^([*][.])?([^.]{1,63}[.])*[^.]{1,63}$')").message("hostname: each part between dots has 1 to 63 characters"),
-        validation = Rule::new("self.contains('/') || self.contains(':') || self.contains('_') || self != self.lowerAscii() || self.endsWith('.') || self.matches('^([*][.])?([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        validation = Rule::new("self.contains('/') || self.contains(':') || self.contains('_') || self.matches('[^ -~]') || self != self.lowerAscii() || self.endsWith('.') || self.matches('^([*][.])?([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
             .message("hostname: letters, digits and dashes, no dash at either end of a part; an asterisk only as its first part"),
     )]
     pub hostname: String,

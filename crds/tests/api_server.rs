@@ -265,28 +265,43 @@ async fn storage_is_a_quantity() {
 #[tokio::test]
 async fn domains_are_hostnames() {
     let server = server().await;
-    let long = format!("{}.example", "x".repeat(64));
-    for domain in [
-        "https://acme.example",
-        "acme.example:443",
-        "acme.example/shop",
-        "*.acme.example",
-        "acme.example.",
-        "ACME.example",
-        "acme",
-        "-.example",
-        "192.0.2.1",
-        "a b.example",
-        &long,
-        "",
+    let url = "domains: the name alone, such as 'www.acme.example': no https://, no port, no path";
+    let address = "domains: a name, no address: no authority certifies one here";
+    for (domain, told) in [
+        ("https://acme.example", url),
+        ("acme.example:443", url),
+        ("acme.example/shop", url),
+        ("2001:db8::1", url),
+        ("192.0.2.1", address),
+        ("acme.example.", "domains: without the dot at the end"),
+        ("ACME.example", "domains: in lower case"),
+        (
+            "_dmarc.acme.example",
+            "domains: no underscore; hostnames have letters, digits and dashes only",
+        ),
+        (
+            "*.acme.example",
+            "domains: no asterisk; write a Domain for all names below one, with challenge 'dns-01'",
+        ),
+        (
+            "bücher.example",
+            "domains: a name with other letters than a to z is written as the DNS has it, such as 'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form",
+        ),
+        // Nothing at all is too short for a text before it is no hostname.
+        ("", "should be at least 1 chars long"),
     ] {
         let asked = instance("shop").with("/spec/domains", json!(["www.acme.example", domain]));
-        // Nothing at all is too short for a text before it is no hostname.
-        let told = if domain.is_empty() {
-            "should be at least 1 chars long".to_owned()
-        } else {
-            format!("domains: '{domain}' is not a full hostname in lower case")
-        };
+        server.refuses(asked.clone(), told).await;
+        // Which of them it is.
+        server.refuses(asked, "spec.domains[1]").await;
+    }
+    let long = format!("{}.example", "x".repeat(64));
+    for domain in ["acme", "-.example", "a b.example", &long] {
+        let asked = instance("shop").with("/spec/domains", json!(["www.acme.example", domain]));
+        let told = format!(
+            "domains: '{domain}' is not a full hostname in lower case, such as www.acme.example: \
+             parts of letters, digits and dashes, no dash at either end, of at most 63 characters"
+        );
         server.refuses(asked, &told).await;
     }
     let domains = json!([
@@ -978,6 +993,10 @@ async fn a_domain_is_a_hostname_and_says_what_is_wrong_with_what_is_none() {
         (
             "my_shop.acme.example",
             "hostname: no underscore; hostnames have letters, digits and dashes only",
+        ),
+        (
+            "www.bücher.example",
+            "hostname: a name with other letters than a to z is written as the DNS has it, such as 'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form",
         ),
         (
             "localhost",

@@ -101,7 +101,7 @@ async fn a_wish_that_contradicts_the_catalogue_is_explained() -> Result<()> {
         &organization,
         "url",
         json!({"app": name, "version": "1", "domains": ["https://a.example/"]}),
-        "domains: 'https://a.example/' is not a full hostname",
+        "domains: the name alone, such as 'www.acme.example': no https://, no port, no path",
     )
     .await?;
     let grown = json!({"app": name, "version": "1", "storage": {"content": "128Mi"}});
