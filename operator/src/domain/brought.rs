@@ -41,7 +41,10 @@ impl Brought {
             .map(|der| Ok(X509Certificate::from_der(der)?.1))
             .collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(first) = certificates.first() {
-            is_the_sites(first)?;
+            // One that somebody signed with its own key, as `openssl req -x509` does, is an authority's, too.
+            if certificates.len() > 1 || !leaf.covers(hostname) {
+                is_the_sites(first)?;
+            }
             names(&leaf, first, hostname)?;
         }
         holds(&leaf, now)?;
@@ -153,7 +156,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use k8s_openapi::ByteString;
-    use rcgen::{CertificateParams, DnType, KeyPair, SubjectPublicKeyInfo};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SubjectPublicKeyInfo,
+    };
 
     use super::{
         super::certificates::tests::{Authority, key},
@@ -223,6 +228,20 @@ mod tests {
         let said = said(&chain, &key.serialize_pem());
         assert!(said.starts_with("tls.crt begins with CN=Root"), "{said}");
         assert!(said.contains("first"), "{said}");
+    }
+
+    #[test]
+    fn a_certificate_that_signed_itself_is_the_sites_when_it_names_it() {
+        let key = key();
+        let said_of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut parameters = CertificateParams::new(names).unwrap();
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let chain = parameters.self_signed(&key).unwrap().pem();
+            said(&chain, &key.serialize_pem())
+        };
+        assert_eq!(said_of(&[WWW]), "fine");
+        assert!(said_of(&["acme.example"]).contains("CA:TRUE"));
     }
 
     #[test]
