@@ -40,10 +40,10 @@ up: lab ## Start a Kubernetes, install Tutti and a first WordPress; ends with th
 	$(LAB) install $(CLUSTER) $(ZONED)
 
 down: lab ## End the lab and remove its data; the cache stays
-	$(LAB) down
+	$(LAB) down $(CLUSTER)
 
 stop: lab ## End the lab but keep its data; `make up` resumes
-	$(LAB) stop
+	$(LAB) stop $(CLUSTER)
 
 status: lab ## What runs, where, and how much memory it takes
 	@$(LAB) status

@@ -38,9 +38,9 @@ enum Command {
         nodes: Option<u8>,
     },
     /// End the lab and remove its data; the cache of built programs stays.
-    Down,
+    Down(Choice),
     /// End the lab but keep its data: a later `up` resumes.
-    Stop,
+    Stop(Choice),
     /// What runs where, since when, and what it costs.
     Status,
     /// Print what a shell needs: eval "$(lab env)".
@@ -151,8 +151,8 @@ fn run(command: Command) -> Result<()> {
     let state = State::from_environment();
     match command {
         Command::Up { nodes } => up::up(&state, &Cache::from_environment(), nodes).map(|_| ()),
-        Command::Down => down::down(&state),
-        Command::Stop => down::stop(&state),
+        Command::Down(choice) => choice.demand_lab().and_then(|()| down::down(&state)),
+        Command::Stop(choice) => choice.demand_lab().and_then(|()| down::stop(&state)),
         Command::Status => status::print(&state),
         Command::Env => print_environment(),
         Command::Doctor => print_findings(&state),

@@ -19,6 +19,29 @@ pub struct Choice {
     pub registry: Option<String>,
 }
 
+impl Choice {
+    /// Lets nobody go on who means a cluster of their own where only the lab can be meant.
+    ///
+    /// # Errors
+    /// When a cluster was chosen: how Tutti leaves that one.
+    pub fn demand_lab(&self) -> Result<()> {
+        let Some(context) = &self.context else {
+            ensure!(
+                self.registry.is_none(),
+                "REGISTRY (--registry) belongs to CONTEXT (--context), and this ends the lab; call it \
+                 without both"
+            );
+            return Ok(());
+        };
+        bail!(
+            "nothing was done: this ends the lab and never a cluster of your own, such as {context}. Tutti \
+             leaves that one with\n  helm uninstall tutti --namespace tutti-system --kube-context \
+             {context}\nand instances go on running there. How to remove them, too: \
+             docs/operations/install.md, Uninstalling. For the lab, leave out CONTEXT (--context)"
+        );
+    }
+}
+
 /// kubectl of one cluster.
 pub struct Kubectl {
     program: PathBuf,
@@ -188,4 +211,25 @@ pub fn run(command: &mut Command) -> Result<String> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_would_end_a_cluster_of_their_own_is_told_how_to_uninstall_there_instead() {
+        let chosen = Choice {
+            context: Some("production".to_owned()),
+            registry: None,
+        };
+        let told = chosen.demand_lab().unwrap_err().to_string();
+        for expected in [
+            "nothing was done",
+            "helm uninstall tutti --namespace tutti-system --kube-context production",
+        ] {
+            assert!(told.contains(expected), "{told}");
+        }
+        assert!(Choice::default().demand_lab().is_ok());
+    }
 }
