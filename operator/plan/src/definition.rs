@@ -15,7 +15,7 @@ use crate::schedule;
 /// Something wrong with a definition: where, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The field, such as `versions[1].upgradableFrom[0]`.
+    /// The field below `spec`, such as `versions[1].upgradableFrom[0]`.
     pub field: String,
     /// What is wrong and how to mend it.
     pub message: String,
@@ -25,7 +25,7 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}: {}", self.field, self.message)
+        write!(formatter, "spec.{}: {}", self.field, self.message)
     }
 }
 

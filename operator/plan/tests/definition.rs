@@ -48,7 +48,7 @@ fn every_definition_of_the_catalogue_is_sound() {
 fn a_version_that_upgrades_from_itself_is_told() {
     one_problem(
         |spec| spec.versions[0].upgradable_from.push("6.8".to_owned()),
-        "versions[0].upgradableFrom[1]: 6.8 cannot be upgraded to itself; remove it",
+        "spec.versions[0].upgradableFrom[1]: 6.8 cannot be upgraded to itself; remove it",
     );
 }
 
@@ -73,7 +73,10 @@ fn an_image_that_is_none_is_told_with_its_index() {
     ] {
         let found = after(|spec| spec.versions[1].image = image.to_owned());
         assert_eq!(found.len(), 1, "{image}: {found:?}");
-        assert!(found[0].starts_with("versions[1].image: "), "{found:?}");
+        assert!(
+            found[0].starts_with("spec.versions[1].image: "),
+            "{found:?}"
+        );
     }
     let digest = format!("wordpress@sha256:{}", "0a".repeat(32));
     for image in [
@@ -90,7 +93,7 @@ fn an_image_that_is_none_is_told_with_its_index() {
 fn a_setting_whose_pattern_is_none_is_told() {
     let found = after(|spec| spec.settings[1].pattern = Some("(".to_owned()));
     assert!(
-        found[0].starts_with("settings[1].pattern: \"(\" is no regular expression: "),
+        found[0].starts_with("spec.settings[1].pattern: \"(\" is no regular expression: "),
         "{found:?}"
     );
 }
@@ -105,7 +108,7 @@ fn a_pattern_that_would_take_all_memory_is_no_pattern() {
 fn a_default_that_breaks_the_settings_own_pattern_is_told() {
     one_problem(
         |spec| spec.settings[1].default = "deutsch".to_owned(),
-        "settings[1].default: \"deutsch\" does not match the setting's own pattern \
+        "spec.settings[1].default: \"deutsch\" does not match the setting's own pattern \
          ^[a-z]{2,3}(_[A-Z]{2})?$",
     );
 }
@@ -114,7 +117,7 @@ fn a_default_that_breaks_the_settings_own_pattern_is_told() {
 fn a_template_that_is_never_closed_is_told() {
     one_problem(
         |spec| spec.env[0].value = Some("${instance.url".to_owned()),
-        "env[0].value: WORDPRESS_URL: \"${instance.url\" is never closed by \"}\"",
+        "spec.env[0].value: WORDPRESS_URL: \"${instance.url\" is never closed by \"}\"",
     );
 }
 
@@ -122,11 +125,11 @@ fn a_template_that_is_never_closed_is_told() {
 fn a_template_of_an_unknown_name_is_told() {
     one_problem(
         |spec| spec.env[1].value = Some("a ${instance.nmae} b".to_owned()),
-        "env[1].value: WORDPRESS_SERVICE: \"${instance.nmae}\" stands for nothing",
+        "spec.env[1].value: WORDPRESS_SERVICE: \"${instance.nmae}\" stands for nothing",
     );
     one_problem(
         |spec| spec.env[2].value = Some("${settings.titel}".to_owned()),
-        "env[2].value: WORDPRESS_TITLE: \"${settings.titel}\": there is no entry \"titel\" in \
+        "spec.env[2].value: WORDPRESS_TITLE: \"${settings.titel}\": there is no entry \"titel\" in \
          settings",
     );
 }
@@ -143,9 +146,9 @@ fn an_environment_that_refers_to_no_database_is_told_wherever_it_does() {
     assert_eq!(
         found,
         [
-            "env[0].value: HOST: \"${database.host}\": there is no database: database.engine is \
+            "spec.env[0].value: HOST: \"${database.host}\": there is no database: database.engine is \
              none",
-            "env[1].secret: PASSWORD: there is no database: database.engine is none",
+            "spec.env[1].secret: PASSWORD: there is no database: database.engine is none",
         ]
     );
 }
@@ -163,8 +166,8 @@ fn a_secret_that_is_not_listed_is_told_where_it_is_used() {
     assert_eq!(
         found,
         [
-            "env[14].secret: KEY: there is no entry \"key\" in secrets",
-            "admin.passwordSecret: there is no entry \"pasword\" in secrets",
+            "spec.env[14].secret: KEY: there is no entry \"key\" in secrets",
+            "spec.admin.passwordSecret: there is no entry \"pasword\" in secrets",
         ]
     );
 }
@@ -173,11 +176,11 @@ fn a_secret_that_is_not_listed_is_told_where_it_is_used() {
 fn a_variable_without_value_or_with_two_is_told() {
     one_problem(
         |spec| spec.env[0].value = None,
-        "env[0]: WORDPRESS_URL: give it exactly one of value and secret",
+        "spec.env[0]: WORDPRESS_URL: give it exactly one of value and secret",
     );
     one_problem(
         |spec| spec.env[0].secret = Some("salt".to_owned()),
-        "env[0]: WORDPRESS_URL: give it exactly one of value and secret",
+        "spec.env[0]: WORDPRESS_URL: give it exactly one of value and secret",
     );
 }
 
@@ -188,7 +191,7 @@ fn names_that_occur_twice_are_told_with_both_places() {
             let same = spec.sizes[1].clone();
             spec.sizes.push(same);
         },
-        "sizes[3].name: \"medium\" is the name of sizes[1] already; choose another",
+        "spec.sizes[3].name: \"medium\" is the name of sizes[1] already; choose another",
     );
     one_problem(
         |spec| {
@@ -197,7 +200,7 @@ fn names_that_occur_twice_are_told_with_both_places() {
                 ..spec.settings[0].clone()
             });
         },
-        "settings[3].name: \"title\" is the name of settings[0] already; choose another",
+        "spec.settings[3].name: \"title\" is the name of settings[0] already; choose another",
     );
 }
 
@@ -205,15 +208,15 @@ fn names_that_occur_twice_are_told_with_both_places() {
 fn names_that_the_platform_uses_are_told() {
     one_problem(
         |spec| spec.volumes[0].name = "scratch-0".to_owned(),
-        "volumes[0].name: \"scratch-0\" is reserved for security.writablePaths; choose another",
+        "spec.volumes[0].name: \"scratch-0\" is reserved for security.writablePaths; choose another",
     );
     one_problem(
         |spec| spec.volumes[0].name = "database".to_owned(),
-        "volumes[0].name: \"database\" is reserved for the database's own volume; choose another",
+        "spec.volumes[0].name: \"database\" is reserved for the database's own volume; choose another",
     );
     one_problem(
         |spec| spec.jobs[2].name = "to-6-8".to_owned(),
-        "jobs[2].name: \"to-6-8\" is reserved for upgrades to a version; choose another",
+        "spec.jobs[2].name: \"to-6-8\" is reserved for upgrades to a version; choose another",
     );
     for name in ["database", "database-password", "identity"] {
         let found = after(|spec| {
@@ -229,7 +232,7 @@ fn names_that_the_platform_uses_are_told() {
 fn a_size_that_says_nothing_about_the_database_is_told() {
     one_problem(
         |spec| spec.sizes[2].database = None,
-        "sizes[2].database: size large does not say what the database may use",
+        "spec.sizes[2].database: size large does not say what the database may use",
     );
 }
 
@@ -237,11 +240,11 @@ fn a_size_that_says_nothing_about_the_database_is_told() {
 fn a_request_above_its_limit_is_told_and_quantities_are_compared_by_value() {
     one_problem(
         |spec| spec.sizes[0].requests.memory = "513Mi".to_owned(),
-        "sizes[0].requests.memory: 513Mi is more than the limit of 512Mi",
+        "spec.sizes[0].requests.memory: 513Mi is more than the limit of 512Mi",
     );
     one_problem(
         |spec| spec.sizes[1].database.as_mut().unwrap().requests.cpu = "1001m".to_owned(),
-        "sizes[1].database.requests.cpu: 1001m is more than the limit of 1",
+        "spec.sizes[1].database.requests.cpu: 1001m is more than the limit of 1",
     );
     assert!(after(|spec| spec.sizes[0].requests.cpu = "1000m".to_owned()).is_empty());
     one_problem(
@@ -249,7 +252,7 @@ fn a_request_above_its_limit_is_told_and_quantities_are_compared_by_value() {
             spec.sizes[0].requests.cpu = "0".to_owned();
             spec.sizes[0].limits.cpu = "0m".to_owned();
         },
-        "sizes[0].limits.cpu: 0m is nothing at all",
+        "spec.sizes[0].limits.cpu: 0m is nothing at all",
     );
 }
 
@@ -257,7 +260,7 @@ fn a_request_above_its_limit_is_told_and_quantities_are_compared_by_value() {
 fn a_quantity_that_is_none_is_told_with_its_field_and_how_it_is_written() {
     one_problem(
         |spec| spec.volumes[0].size = "5Gb".to_owned(),
-        "volumes[0].size: \"5Gb\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
+        "spec.volumes[0].size: \"5Gb\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
     );
     // Also where there is no database: the API server refuses it all the same.
     one_problem(
@@ -266,7 +269,7 @@ fn a_quantity_that_is_none_is_told_with_its_field_and_how_it_is_written() {
             spec.database.size = "10 Gi".to_owned();
             spec.env.clear();
         },
-        "database.size: \"10 Gi\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
+        "spec.database.size: \"10 Gi\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
     );
     let found = after(|spec| {
         spec.sizes[0].requests.cpu = "two".to_owned();
@@ -281,13 +284,13 @@ fn a_quantity_that_is_none_is_told_with_its_field_and_how_it_is_written() {
     assert_eq!(
         found,
         [
-            &format!("sizes[0].requests.cpu: \"two\" {cores}"),
-            "sizes[0].limits.memory: \"1e3\" is no quantity; write a number and a unit up to Ti, \
+            &format!("spec.sizes[0].requests.cpu: \"two\" {cores}"),
+            "spec.sizes[0].limits.memory: \"1e3\" is no quantity; write a number and a unit up to Ti, \
              such as 512Mi or 10Gi",
-            &format!("sizes[1].database.limits.cpu: \"1k\" {cores}"),
-            "http.bodyLimit: \"1.5Gi\" is no quantity; write a whole number and a unit up to Gi, \
+            &format!("spec.sizes[1].database.limits.cpu: \"1k\" {cores}"),
+            "spec.http.bodyLimit: \"1.5Gi\" is no quantity; write a whole number and a unit up to Gi, \
              such as 100Mi",
-            "http.headerLimit: \"32\" is no quantity; write a whole number and k or Ki, such as \
+            "spec.http.headerLimit: \"32\" is no quantity; write a whole number and k or Ki, such as \
              32Ki",
         ]
     );
@@ -297,11 +300,11 @@ fn a_quantity_that_is_none_is_told_with_its_field_and_how_it_is_written() {
 fn an_app_without_a_version_or_a_size_is_told() {
     one_problem(
         |spec| spec.versions.clear(),
-        "versions: an app has at least one version",
+        "spec.versions: an app has at least one version",
     );
     one_problem(
         |spec| spec.sizes.clear(),
-        "sizes: an app has at least one size",
+        "spec.sizes: an app has at least one size",
     );
 }
 
@@ -309,11 +312,11 @@ fn an_app_without_a_version_or_a_size_is_told() {
 fn a_volume_without_a_unit_is_told() {
     one_problem(
         |spec| spec.volumes[0].size = "10".to_owned(),
-        "volumes[0].size: \"10\" is less than 1Mi; give the unit too, such as 10Gi",
+        "spec.volumes[0].size: \"10\" is less than 1Mi; give the unit too, such as 10Gi",
     );
     one_problem(
         |spec| spec.database.size = "0Gi".to_owned(),
-        "database.size: \"0Gi\" is less than 1Mi; give the unit too, such as 10Gi",
+        "spec.database.size: \"0Gi\" is less than 1Mi; give the unit too, such as 10Gi",
     );
 }
 
@@ -321,7 +324,7 @@ fn a_volume_without_a_unit_is_told() {
 fn a_database_without_a_version_is_told() {
     one_problem(
         |spec| spec.database.version = None,
-        "database.version: say which version of the engine the app wants",
+        "spec.database.version: say which version of the engine the app wants",
     );
 }
 
@@ -333,11 +336,11 @@ fn a_folder_that_is_mounted_twice_is_told_with_both_places() {
                 .writable_paths
                 .push("/var/lib/wordpress".to_owned())
         },
-        "security.writablePaths[2]: /var/lib/wordpress is mounted by volumes[0].path already",
+        "spec.security.writablePaths[2]: /var/lib/wordpress is mounted by volumes[0].path already",
     );
     one_problem(
         |spec| spec.security.writable_paths.push("/tmp".to_owned()),
-        "security.writablePaths[2]: /tmp is mounted by security.writablePaths[0] already",
+        "spec.security.writablePaths[2]: /tmp is mounted by security.writablePaths[0] already",
     );
 }
 
@@ -346,11 +349,11 @@ fn a_path_that_is_not_plain_or_belongs_to_the_kernel_is_told() {
     for path in ["/a/", "/a//b", "/a/../b", "/./a", "a", "/"] {
         let found = after(|spec| spec.volumes[0].path = path.to_owned());
         assert_eq!(found.len(), 1, "{path}: {found:?}");
-        assert!(found[0].starts_with("volumes[0].path: "), "{found:?}");
+        assert!(found[0].starts_with("spec.volumes[0].path: "), "{found:?}");
     }
     one_problem(
         |spec| spec.security.writable_paths[0] = "/proc/x".to_owned(),
-        "security.writablePaths[0]: /proc belongs to the kernel; choose another folder",
+        "spec.security.writablePaths[0]: /proc belongs to the kernel; choose another folder",
     );
 }
 
@@ -359,12 +362,12 @@ fn root_and_low_ports_need_their_exceptions() {
     use crds::app_definition::SecurityException::{BindLowPorts, RootUser};
     one_problem(
         |spec| spec.security.run_as_user = 0,
-        "security.runAsUser: 0 is root; choose another user, or add RootUser to \
+        "spec.security.runAsUser: 0 is root; choose another user, or add RootUser to \
          security.exceptions",
     );
     one_problem(
         |spec| spec.port.number = 80,
-        "port.number: 80 is below 1024; choose another, or add BindLowPorts to \
+        "spec.port.number: 80 is below 1024; choose another, or add BindLowPorts to \
          security.exceptions",
     );
     assert!(
@@ -381,21 +384,21 @@ fn root_and_low_ports_need_their_exceptions() {
 fn a_schedule_belongs_to_periodic_jobs_and_must_be_one() {
     one_problem(
         |spec| spec.jobs[2].schedule = None,
-        "jobs[2].schedule: job cron is periodic; say when it runs",
+        "spec.jobs[2].schedule: job cron is periodic; say when it runs",
     );
     one_problem(
         |spec| spec.jobs[0].schedule = Some("@daily".to_owned()),
-        "jobs[0].schedule: job install is not periodic; remove its schedule",
+        "spec.jobs[0].schedule: job install is not periodic; remove its schedule",
     );
     let found = after(|spec| spec.jobs[2].schedule = Some("99 * * * *".to_owned()));
-    assert!(found[0].starts_with("jobs[2].schedule: "), "{found:?}");
+    assert!(found[0].starts_with("spec.jobs[2].schedule: "), "{found:?}");
 }
 
 #[test]
 fn a_second_install_job_is_told() {
     one_problem(
         |spec| spec.jobs[1].when = When::Install,
-        "jobs[1].when: jobs[0] runs on this occasion already; make one of the two",
+        "spec.jobs[1].when: jobs[0] runs on this occasion already; make one of the two",
     );
 }
 
@@ -403,6 +406,6 @@ fn a_second_install_job_is_told() {
 fn a_sign_in_without_a_beginning_is_told() {
     one_problem(
         |spec| spec.sso.protocol = SsoProtocol::Saml,
-        "sso.loginPath: say where a sign-in begins",
+        "spec.sso.loginPath: say where a sign-in begins",
     );
 }

@@ -1,8 +1,11 @@
 //! `lab app lint`: what is wrong with an app's folder, and where, before anything is built.
 
+mod schema;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use crds::AppDefinition;
 
 use super::catalogue;
 use crate::tell;
@@ -22,7 +25,7 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
     }
     if found > 0 {
         bail!(
-            "{found} of {} not sound; mend what is named above",
+            "not sound: {found} of {} folders; mend what is named above",
             folders.len()
         );
     }
@@ -30,7 +33,8 @@ pub fn lint(folders: &[PathBuf]) -> Result<()> {
 }
 
 fn problems(folder: &Path) -> Result<Vec<String>> {
-    let mut problems: Vec<String> = schema_problems(folder)?;
+    let found = schema::problems(folder)?;
+    let mut problems: Vec<String> = found.iter().map(ToString::to_string).collect();
     let definition = match catalogue::read(folder) {
         Ok(definition) => definition,
         // What the schema forbids has been named with its path.
@@ -41,94 +45,44 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
         Err(error) => return Ok(vec![format!("{error:#}")]),
     };
     problems.extend(catalogue::misnamed(folder, &definition));
+    let is_new = |problem: &plan::definition::Problem| {
+        let field = format!("spec.{}", problem.field);
+        !found.iter().any(|known| known.field == field)
+    };
+    let of_plan = plan::definition::problems(&definition.spec);
     problems.extend(
-        plan::definition::problems(&definition.spec)
+        of_plan
             .iter()
+            .filter(|it| is_new(it))
             .map(ToString::to_string),
     );
+    problems.extend(missing_tags(folder, &definition)?);
+    Ok(problems)
+}
+
+/// Versions whose image is called like the folder, and is not among those that it gives.
+fn missing_tags(folder: &Path, definition: &AppDefinition) -> Result<Vec<String>> {
     let images = folder.join("build.yaml");
-    if images.is_file() {
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let builds = catalogue::builds(folder)?;
-        for version in &definition.spec.versions {
-            let prefix = format!("{name}:");
-            if let Some(tag) = version.image.strip_prefix(&prefix)
-                && !builds.iter().any(|build| build.tag == tag)
-            {
-                problems.push(format!(
-                    "versions: image {} is not among the tags of {}",
-                    version.image,
-                    images.display()
-                ));
-            }
-        }
+    if !images.is_file() {
+        return Ok(Vec::new());
     }
-    Ok(problems)
-}
-
-/// What the API server would say: fields that do not exist are told by name, because serde passes
-/// over them.
-fn schema_problems(folder: &Path) -> Result<Vec<String>> {
-    use kube::CustomResourceExt as _;
-    let file = folder.join("app.yaml");
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!(
-            "cannot read {}: an app is a folder with an app.yaml, such as apps/wordpress",
-            file.display()
-        )
-    })?;
-    let written: serde_json::Value = serde_saphyr::from_str(&text)
-        .with_context(|| format!("{} does not parse", file.display()))?;
-    let crd = serde_json::to_value(crds::AppDefinition::crd())?;
-    let schema = crd
-        .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
-        .context("the kind has no schema")?
-        .clone();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{name}:");
+    let builds = catalogue::builds(folder)?;
+    let is_given = |tag: &str| builds.iter().any(|build| build.tag == tag);
     let mut problems = Vec::new();
-    unknown_fields(&written["spec"], &schema, "spec", &mut problems);
-    let validator = jsonschema::validator_for(&schema).context("the kind's schema")?;
-    for error in validator.iter_errors(&written["spec"]) {
-        let place = error.instance_path().to_string().replace('/', ".");
-        problems.push(format!("spec{place}: {error}"));
+    for (index, version) in definition.spec.versions.iter().enumerate() {
+        if let Some(tag) = version.image.strip_prefix(&prefix)
+            && !is_given(tag)
+        {
+            problems.push(format!(
+                "spec.versions[{index}].image: {} is not among the tags of {}",
+                version.image,
+                images.display()
+            ));
+        }
     }
     Ok(problems)
-}
-
-fn unknown_fields(
-    value: &serde_json::Value,
-    schema: &serde_json::Value,
-    path: &str,
-    problems: &mut Vec<String>,
-) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            let Some(known) = schema["properties"].as_object() else {
-                return;
-            };
-            for (name, value) in fields {
-                let path = format!("{path}.{name}");
-                match known.get(name) {
-                    Some(schema) => unknown_fields(value, schema, &path, problems),
-                    None => problems.push(format!("{path}: there is no such field")),
-                }
-            }
-        }
-        serde_json::Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                unknown_fields(
-                    item,
-                    &schema["items"],
-                    &format!("{path}[{index}]"),
-                    problems,
-                );
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]
@@ -151,6 +105,22 @@ mod tests {
     }
 
     #[test]
+    fn the_app_of_the_walk_in_the_documentation_is_sound() {
+        let walk = include_str!("../../../../docs/adding-an-app.md");
+        let block = |begins: &str| {
+            let blocks = walk.split("```yaml\n").skip(1);
+            let mut texts = blocks.filter_map(|text| Some(text.split_once("```")?.0));
+            texts.find(|text| text.starts_with(begins)).unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("files");
+        std::fs::create_dir(&app).unwrap();
+        std::fs::write(app.join("app.yaml"), block("apiVersion")).unwrap();
+        std::fs::write(app.join("build.yaml"), block("# Which image tags")).unwrap();
+        assert_eq!(problems(&app).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_version_needs_a_tag_of_its_own_and_not_one_that_contains_it() {
         let folder = tempfile::tempdir().unwrap();
         let app = folder.path().join("wordpress");
@@ -160,7 +130,8 @@ mod tests {
         std::fs::write(app.join("build.yaml"), builds).unwrap();
         let problems = problems(&app).unwrap();
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].contains("image wordpress:6.8 is not among"));
+        let told = "spec.versions[0].image: wordpress:6.8 is not among";
+        assert!(problems[0].starts_with(told), "{problems:?}");
     }
 
     #[test]
@@ -185,6 +156,100 @@ mod tests {
                 "{problems:?}"
             );
         }
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_said_once_in_words_and_with_the_path_that_kubectl_gives() {
+        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        for (right, wrong, told) in [
+            (
+                "version: \"6.1\"\n",
+                "version: \"6.1!\"\n",
+                "spec.versions[1].version: \"6.1!\" does not fit; letters, digits, dots, dashes and \
+                 underscores are wanted, a letter or a digit first and last",
+            ),
+            (
+                "path: /var/lib/wordpress",
+                "path: var/lib/wordpress",
+                "spec.volumes[0].path: \"var/lib/wordpress\" does not fit; a path is wanted that begins \
+                 with a slash and has no colon",
+            ),
+            (
+                "version: \"6.1\"\n",
+                "version: \"6.8\"\n",
+                "spec.versions[1].version: \"6.8\" is the name of versions[0] already; choose another",
+            ),
+            (
+                "number: 8080",
+                "number: 80800",
+                "spec.port.number: 80800 is too large; 65535 is the largest",
+            ),
+            (
+                "length: 24",
+                "length: 3",
+                "spec.secrets[0].length: 3 is too small; 8 is the smallest",
+            ),
+            (
+                "engine: mariadb",
+                "engine: mysql",
+                "spec.database.engine: \"mysql\" is not to be had; choose mariadb, postgresql or none",
+            ),
+            (
+                "startupSeconds: 180",
+                "startupSeconds: three",
+                "spec.health.startupSeconds: \"three\" stands where a whole number is wanted",
+            ),
+            (
+                "categories: [website, blog]",
+                "categories: website",
+                "spec.categories: \"website\" stands where a list is wanted",
+            ),
+            (
+                "  title: WordPress\n",
+                "",
+                "spec.title: must be there and is missing",
+            ),
+            (
+                "kind: AppDefinition",
+                "kind: AppDef",
+                "kind: \"AppDef\" is not what an app is; write AppDefinition",
+            ),
+            (
+                "apiVersion: tutti.dev/v1alpha1",
+                "apiVersion: tutti.dev/v1",
+                "apiVersion: \"tutti.dev/v1\" is not what an app is; write tutti.dev/v1alpha1",
+            ),
+            ("\nspec:", "\nspecs:", "specs: there is no such field"),
+        ] {
+            assert!(text.contains(right), "{right}");
+            let folder = tempfile::tempdir().unwrap();
+            let app = folder.path().join("wordpress");
+            std::fs::create_dir(&app).unwrap();
+            std::fs::write(app.join("app.yaml"), text.replacen(right, wrong, 1)).unwrap();
+            let problems = problems(&app).unwrap();
+            assert_eq!(problems[0], told, "{problems:?}");
+            let paths = problems
+                .iter()
+                .filter_map(|problem| problem.split_once(": "));
+            let paths: Vec<&str> = paths.map(|(path, _)| path).collect();
+            let mut once = paths.clone();
+            once.dedup();
+            assert_eq!(paths, once, "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn two_objects_in_a_file_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("wordpress");
+        std::fs::create_dir(&app).unwrap();
+        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        std::fs::write(app.join("app.yaml"), format!("{text}---\n{text}")).unwrap();
+        let told = format!("{:#}", problems(&app).unwrap_err());
+        assert!(
+            told.ends_with("holds 2 objects; one is wanted, the app"),
+            "{told}"
+        );
     }
 
     #[test]
