@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use kube_lease_manager::LeaseManagerBuilder;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{config::LeadershipArgs, run::impatient};
+use crate::{client::impatient, config::LeadershipArgs, metrics::Metrics};
 
 /// Name of the Lease.
 pub const LEASE: &str = "tutti-operator";
@@ -26,10 +26,14 @@ pub struct Leadership {
 ///
 /// # Errors
 /// When the Lease object cannot be read or made.
-pub async fn contend(cluster: kube::Config, args: &LeadershipArgs) -> anyhow::Result<Leadership> {
+pub async fn contend(
+    cluster: kube::Config,
+    args: &LeadershipArgs,
+    metrics: &Metrics,
+) -> anyhow::Result<Leadership> {
     let seconds = u64::from(args.lease_seconds);
     // A renewal that is not answered must leave time for another one.
-    let client = impatient(cluster, Duration::from_secs(seconds) / 5)?;
+    let client = impatient(cluster, Duration::from_secs(seconds) / 5, metrics)?;
     let manager = LeaseManagerBuilder::new(client, LEASE)
         .with_namespace(&args.namespace)
         .with_identity(&args.identity)

@@ -14,11 +14,13 @@
 //! | proof and certificate of a customer's hostname | `domain/` |
 //! | what is known of the cluster | `cache/` |
 //! | secrets of the platform's own services | `platform_secrets.rs` |
+//! | calls to the API server, counted | `client.rs` |
 //! | events | `news.rs` |
 //! | what the operator may do | `rbac.rs` |
 
 pub mod backoff;
 pub mod cache;
+pub mod client;
 pub mod config;
 pub mod definitions;
 pub mod domain;

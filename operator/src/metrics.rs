@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{
@@ -49,6 +50,13 @@ struct Queue {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    code: String,
+    method: String,
+    host: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ordered {
     authority: String,
     result: Outcome,
@@ -81,6 +89,8 @@ pub struct Metrics {
     writes: Counter,
     leading: Gauge,
     depth: Family<Queue, Gauge>,
+    adds: Family<Queue, Counter>,
+    calls: Family<Call, Counter>,
 }
 
 impl Metrics {
@@ -104,6 +114,8 @@ impl Metrics {
             writes: Counter::default(),
             leading: Gauge::default(),
             depth: Family::default(),
+            adds: Family::default(),
+            calls: Family::default(),
         };
         registry.register(
             "controller_runtime_reconcile",
@@ -124,6 +136,16 @@ impl Metrics {
             "workqueue_depth",
             "Requests that wait",
             metrics.depth.clone(),
+        );
+        registry.register(
+            "workqueue_adds",
+            "Requests that were taken up",
+            metrics.adds.clone(),
+        );
+        registry.register(
+            "rest_client_requests",
+            "Calls to the API server by what it answered",
+            metrics.calls.clone(),
         );
         registry.register(
             "leader_election_master_status",
@@ -281,6 +303,26 @@ impl Metrics {
         };
         self.depth.get_or_create(&queue).set(waiting);
     }
+
+    /// A request was taken up.
+    pub fn added(&self, controller: &str) {
+        let queue = Queue {
+            name: controller.to_owned(),
+        };
+        self.adds.get_or_create(&queue).inc();
+    }
+
+    /// The API server at this host answered a call with this status; `None` when no answer came.
+    pub fn called(&self, host: &str, method: &Method, status: Option<StatusCode>) {
+        // What client-go says when there is no answer.
+        let code = status.map_or_else(|| "<error>".to_owned(), |status| status.as_str().to_owned());
+        let call = Call {
+            code,
+            method: method.as_str().to_owned(),
+            host: host.to_owned(),
+        };
+        self.calls.get_or_create(&call).inc();
+    }
 }
 
 #[cfg(test)]
@@ -288,6 +330,30 @@ mod tests {
     use prometheus_client::encoding::text::encode;
 
     use super::*;
+
+    #[test]
+    fn queues_and_calls_are_counted_under_the_names_that_dashboards_of_controller_runtime_know() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        metrics.set_depth("appinstance", 3);
+        metrics.added("appinstance");
+        metrics.added("appinstance");
+        metrics.called("10.96.0.1:443", &Method::PATCH, Some(StatusCode::CONFLICT));
+        metrics.called("10.96.0.1:443", &Method::GET, None);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for expected in [
+            r#"workqueue_depth{name="appinstance"} 3"#,
+            r#"workqueue_adds_total{name="appinstance"} 2"#,
+            r#"rest_client_requests_total{code="409",method="PATCH",host="10.96.0.1:443"} 1"#,
+            r#"rest_client_requests_total{code="<error>",method="GET",host="10.96.0.1:443"} 1"#,
+        ] {
+            assert!(
+                text.contains(&format!("\n{expected}\n")),
+                "{expected} in {text}"
+            );
+        }
+    }
 
     #[test]
     fn alerts_are_about_metrics_that_there_are() {

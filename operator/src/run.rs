@@ -40,6 +40,7 @@ use crate::{
         Cache, InstanceKey, fence_watch,
         watch::{self, News},
     },
+    client,
     config::Config,
     definitions,
     domain::{
@@ -141,10 +142,10 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
         clock,
         stop,
     } = setting;
-    let client = impatient(cluster.clone(), call_patience)?;
+    let client = client::impatient(cluster.clone(), call_patience, &metrics)?;
     let mut tasks: JoinSet<()> = JoinSet::new();
     // Watches are silent for minutes, and look after themselves.
-    let watches = Client::try_from(cluster.clone())?;
+    let watches = client::counted(cluster.clone(), &metrics)?;
     let (cache, queues) = start_watches(&watches, &config, &readiness, &mut tasks);
     if is_unelected {
         wait_until_loaded(&readiness).await;
@@ -154,7 +155,7 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
     let leader::Leadership {
         mut is_leading,
         task,
-    } = leader::contend(cluster, &config.leadership).await?;
+    } = leader::contend(cluster, &config.leadership, &metrics).await?;
     let led = async {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -195,17 +196,6 @@ pub async fn operate(setting: Setting) -> anyhow::Result<()> {
     drop(is_leading);
     let _ = tokio::time::timeout(SHUTDOWN, task).await;
     Ok(())
-}
-
-/// A client that gives up a call which is not answered for this long.
-///
-/// # Errors
-/// When the configuration is no good.
-pub fn impatient(mut cluster: kube::Config, patience: Duration) -> Result<Client, kube::Error> {
-    cluster.read_timeout = Some(patience);
-    // Counted from the question, not from when its connection fell idle.
-    cluster.reset_reader_on_write = true;
-    Client::try_from(cluster)
 }
 
 /// The queues of the controllers.
@@ -775,6 +765,7 @@ async fn control<K, C, F, T>(
         metrics.set_depth(&kind, queue.len());
         async move { queue.recv().await.map(|item| (item, queue)) }
     })
+    .inspect(|_| metrics.added(&kind))
     .map(|item| {
         let (name, namespace) = reference(item);
         let reference = ObjectRef::<K>::new(&name);
