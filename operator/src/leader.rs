@@ -53,3 +53,47 @@ pub async fn contend(
     });
     Ok(Leadership { is_leading, task })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// What is promised: after a leader was killed, another leads.
+    const PROMISE: Duration = Duration::from_secs(15);
+    /// kube-lease-manager waits up to this long between taking a lease away from the dead and taking it,
+    /// so that two do not collide.
+    const POLITENESS: Duration = Duration::from_secs(1);
+    /// What the next one asks when the lease has run out: it looks, takes it away, looks; takes it, counts
+    /// itself, looks.
+    const CALLS: u32 = 6;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        leadership: LeadershipArgs,
+    }
+
+    fn by_default() -> u16 {
+        Arguments::parse_from(["operator"]).leadership.lease_seconds
+    }
+
+    #[test]
+    fn another_leads_within_15_seconds_though_the_api_server_takes_half_a_second_for_each_answer() {
+        let lease = Duration::from_secs(by_default().into());
+        let longest = lease + POLITENESS + CALLS * Duration::from_millis(500);
+        assert!(longest <= PROMISE, "{longest:?}");
+    }
+
+    #[test]
+    fn the_chart_leaves_the_length_of_the_lease_to_the_program() {
+        let rendered = include_str!("../../charts/rendered/tutti.yaml");
+        assert!(
+            rendered.contains("TUTTI_LISTEN"),
+            "the operator's variables are elsewhere"
+        );
+        assert!(!rendered.contains("TUTTI_LEASE_SECONDS"));
+        assert!(!rendered.contains("lease-seconds"));
+    }
+}
