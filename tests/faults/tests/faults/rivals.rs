@@ -51,10 +51,11 @@ fn another_leads_soon_when_a_leader_dies() {
     });
 }
 
-/// The leader is killed in the middle of an order.
+/// The leader is killed in the middle of an order, with its lease in its hand. How long the world is without
+/// one depends on this machine, too, and is told; what it is made of is checked beside `operator::leader`.
 async fn take_over(stage: &'static Stage, seconds: u16) -> Result<()> {
     let ground = Ground::new(stage, "lease");
-    let (first, _) = leader(&ground, seconds).await?;
+    let (first, leases) = leader(&ground, seconds).await?;
     let second = contend(&ground, seconds, "second").await?;
     first.proxy.arm(Deed::KillAfter.at(5));
     Story::Provision.act(&ground.instances).await?;
@@ -62,6 +63,8 @@ async fn take_over(stage: &'static Stage, seconds: u16) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let died = Instant::now();
+    let left = holder(&leases).await?;
+    ensure!(left.as_deref() == Some("first"), "{left:?} holds the lease");
     ensure!(second.proxy.writes() == 0, "both led");
     while second.proxy.writes() == 0 && died.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
