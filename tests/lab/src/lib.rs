@@ -40,7 +40,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use state::State;
 
-pub use process::kill_by_word;
+pub use process::{kill_by_word, kill_container};
 
 /// A lab that runs.
 #[derive(Clone, Debug)]

@@ -119,14 +119,30 @@ pub fn parents() -> Vec<(i32, i32)> {
 
 /// Kills every process that was started with this word in its command line.
 pub fn kill_by_word(word: &str) {
+    kill_where("cmdline", word);
+}
+
+/// Kills the processes of a container of the lab as the kernel does it: none of them is told, and
+/// kubelet learns of it afterwards. Returns how many there were.
+///
+/// `id` is containerd's; the cgroup of a container is called like it.
+pub fn kill_container(id: &str) -> usize {
+    kill_where("cgroup", id)
+}
+
+/// Kills every process whose file of this name under `/proc` contains a word.
+fn kill_where(file: &str, word: &str) -> usize {
+    let mut killed = 0;
     for (pid, _) in parents() {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&line).contains(word)
+        let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        if String::from_utf8_lossy(&text).contains(word)
             && let Ok(process) = Process::of(pid)
         {
             process.signal(Signal::KILL);
+            killed += 1;
         }
     }
+    killed
 }
 
 /// Runs a program to its end and returns what it printed.

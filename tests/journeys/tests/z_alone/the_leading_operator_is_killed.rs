@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use journeys::{App, Story, is_ready, took};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::api::DeleteParams;
+use lab::kill_container;
 use serde_json::json;
 
 #[tokio::test]
@@ -18,8 +19,9 @@ async fn the_leading_operator_is_killed_and_another_takes_over() -> Result<()> {
     let leader = holder(&story).await?;
 
     let start = Instant::now();
-    let at_once = DeleteParams::default().grace_period(0);
-    story.platform::<Pod>().delete(&leader, &at_once).await?;
+    kill(&story, &leader).await?;
+    let left = holder(&story).await?;
+    ensure!(left == leader, "{leader} gave its lease to {left}");
     organization
         .order("files", json!({"app": app.name, "version": "1"}))
         .await?;
@@ -34,6 +36,25 @@ async fn the_leading_operator_is_killed_and_another_takes_over() -> Result<()> {
     took("the order placed meanwhile is Ready", start);
     two_operators_are_ready(&story).await?;
     organization.end().await
+}
+
+/// Kills an operator's process, and takes its pod away before kubelet starts it again under the name
+/// that the lease is held by. A pod that is only deleted is told to end, and gives its lease back.
+async fn kill(story: &Story, name: &str) -> Result<()> {
+    let pods = story.platform::<Pod>();
+    let status = pods.get(name).await?.status.unwrap_or_default();
+    let containers = status.container_statuses.unwrap_or_default();
+    let ids = containers
+        .iter()
+        .filter_map(|it| it.container_id.as_deref());
+    let killed: usize = ids
+        .filter_map(|id| id.strip_prefix("containerd://"))
+        .map(kill_container)
+        .sum();
+    ensure!(killed > 0, "{name} has no process on this machine");
+    let at_once = DeleteParams::default().grace_period(0);
+    pods.delete(name, &at_once).await?;
+    Ok(())
 }
 
 async fn holder(story: &Story) -> Result<String> {
