@@ -1,5 +1,6 @@
 //! A second node joins the lab, and what runs on it is reached from the first. Then the whole lab is
-//! stopped and started again: sites come back by themselves, with what was in them. Everything else
+//! stopped and started again: sites come back by themselves, with what was in them. And what `make up`
+//! does is done a second time, which changes nothing. Everything else
 //! of the suite needs the lab, so this has a binary of its own, by whose name it runs after the
 //! other stories. Programs of the lab: `TUTTI_LAB_PROGRAM`, or the one that was built beside this
 //! test.
@@ -11,6 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use journeys::{Blog, Browser, Editor, Story, look_at_the_post, took};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{ResourceExt as _, api::ListParams, core::PartialObjectMeta};
 use reqwest::Method;
 use tokio::process::Command;
 
@@ -67,6 +70,35 @@ async fn a_post_on_a_second_node_is_found_after_a_restart_of_the_whole_lab() -> 
     browser.close().await?;
     Editor::sign_in(&site, "admin", &password).await?;
     organization.end().await
+}
+
+#[tokio::test]
+async fn what_make_up_installs_a_second_time_makes_no_revision_of_helms() -> Result<()> {
+    let story = Story::begin_alone("again").await?;
+    // What other programs installed with values of their own is as `make up` wants it after the first.
+    for deed in ["images", "install"] {
+        lab(&[deed]).await?;
+    }
+    let before = revisions(&story).await?;
+    ensure!(before.len() >= 2, "of two charts, {before:?}");
+    let start = Instant::now();
+    for deed in ["images", "install"] {
+        lab(&[deed]).await?;
+    }
+    took("installed a second time", start);
+    let after = revisions(&story).await?;
+    ensure!(after == before, "{before:?} became {after:?}");
+    Ok(())
+}
+
+/// What helm remembers: a Secret for each revision, by its name and in which version.
+async fn revisions(story: &Story) -> Result<Vec<(String, Option<String>)>> {
+    let kept = ListParams::default().labels("owner=helm");
+    let secrets = story.platform::<Secret>().list_metadata(&kept).await?;
+    let known = |it: &PartialObjectMeta<Secret>| (it.name_any(), it.resource_version());
+    let mut revisions: Vec<_> = secrets.iter().map(known).collect();
+    revisions.sort();
+    Ok(revisions)
 }
 
 async fn lab(arguments: &[&str]) -> Result<()> {
