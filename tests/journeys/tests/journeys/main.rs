@@ -20,5 +20,6 @@ mod bad_wishes_are_explained;
 mod no_node_has_room;
 mod nobody_takes_an_address;
 mod somebody_is_invited_by_mail;
+mod the_walk_of_adding_an_app_is_followed;
 mod two_organizations_cannot_reach_each_other;
 mod what_rarely_happens;
