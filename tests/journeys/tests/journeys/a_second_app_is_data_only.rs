@@ -29,6 +29,9 @@ async fn a_person_gets_a_mediawiki_on_postgresql() -> Result<()> {
     let site = story.site(&url)?;
     let front = front_page(&site).await?;
     ensure!(front.contains("MediaWiki has been installed"), "{front}");
+    // Only the cluster is answered.
+    let health = site.page("/healthz").await?;
+    ensure!(health.status == StatusCode::FORBIDDEN, "{health:?}");
 
     let mut visitor = Wiki::new(&site);
     let about = &visitor.ask("action=query&meta=siteinfo").await?["query"]["general"];
