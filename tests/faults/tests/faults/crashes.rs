@@ -17,8 +17,10 @@ use futures_util::{StreamExt as _, stream};
 
 /// Passes that are enough after any start (R1), beside those that news from others lead to.
 const MOST_PASSES: u64 = 5;
-/// How many lives wait for a write that did not come in the first.
+/// How often lives begin that wait for a write.
 const TRIES: u32 = 3;
+/// How many of them wait beside each other for one that did not come when it was waited for first.
+const AGAIN: usize = 4;
 
 #[test]
 fn killed_before_any_write_it_ends_as_if_it_had_not_been() {
@@ -74,9 +76,16 @@ async fn every_write(stage: &'static Stage, blow: Deed) -> Result<()> {
                 let hit = tallies.get(story).map(|tally| &tally.hit);
                 let is_hit = |point: &Point| hit.is_some_and(|hit| hit.contains(point));
                 points.retain(|point| point.nth == 1 && !is_hit(point));
+                points.sort();
+                points.dedup();
+                let once = std::mem::take(points);
+                *points = std::iter::repeat_n(once, AGAIN).flatten().collect();
             }
         }
-        left.extend(aims);
+        for (story, mut points) in aims {
+            points.truncate(points.len() / AGAIN);
+            left.push((story, points));
+        }
     }
     let mut points = 0;
     for (story, tally) in &tallies {
@@ -93,7 +102,7 @@ async fn every_write(stage: &'static Stage, blow: Deed) -> Result<()> {
     left.retain(|(_, points): &(_, Vec<_>)| !points.is_empty());
     let missed: usize = left.iter().map(|(_, points)| points.len()).sum();
     eprintln!("{blow:?}: never came again: {left:?}");
-    ensure!(missed * 20 <= points, "never hit: {left:#?}");
+    ensure!(missed * 100 <= points, "never hit: {left:#?}");
     Ok(())
 }
 
