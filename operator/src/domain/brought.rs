@@ -156,9 +156,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use k8s_openapi::ByteString;
-    use rcgen::{
-        BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SubjectPublicKeyInfo,
-    };
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SubjectPublicKeyInfo};
 
     use super::{
         super::certificates::tests::{Authority, key},

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, process::Output, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use crds::AppInstance;
+use crds::{AppInstance, domain::Certificate};
 use journeys::{App, Organization, PAGE, PLATFORM, Site, Story, Visitors, is_ready, took, within};
 use k8s_openapi::{
     api::{
@@ -18,7 +18,7 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams},
 };
-use lab::Lab;
+use lab::{Lab, internet::AUTHORITIES};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -142,10 +142,12 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
         Ok(())
     })
     .await?;
+    let last = certified.as_ref().context("it was not certified")?;
+    let said = authority_says_of(&story.lab, last).await?;
+    ensure!(said == "Valid", "the authority says that it is {said}");
     let again = organization.domain(&hostname, "Served").await?.certificate;
-    let serial = |certificate: &Option<crds::domain::Certificate>| {
-        certificate.as_ref().map(|it| it.serial.clone())
-    };
+    let serial =
+        |certificate: &Option<Certificate>| certificate.as_ref().map(|it| it.serial.clone());
     ensure!(serial(&again) == serial(&certified), "{again:?}");
     let files = organization.ready("files").await?;
     let again = files.status.and_then(|status| status.url);
@@ -159,6 +161,22 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
     ensure!(values == platform.values, "installed with {values}");
     platform.is_as_before = true;
     organization.end().await
+}
+
+/// What the authority that issued a certificate says became of it: `Valid` or `Revoked`.
+async fn authority_says_of(lab: &Lab, certificate: &Certificate) -> Result<String> {
+    let mut authorities = AUTHORITIES.iter();
+    let authority = authorities.find(|it| certificate.authority.as_deref() == Some(it.name));
+    let authority = authority.with_context(|| format!("none of the lab's: {certificate:?}"))?;
+    let url = authority.certificate_status(lab.node_address, &certificate.serial);
+    let own = std::fs::read(lab.trust.with_file_name("ca.crt"))?;
+    let client = reqwest::Client::builder()
+        .add_root_certificate(reqwest::Certificate::from_pem(&own)?)
+        .build()?;
+    let answer = client.get(url).send().await?.error_for_status()?;
+    let said: Value = serde_json::from_str(&answer.text().await?)?;
+    let status = said["Status"].as_str().context("no status")?;
+    Ok(status.to_owned())
 }
 
 /// What an organization has: kind, name and UID; pods only if they are Ready.
