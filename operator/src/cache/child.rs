@@ -115,11 +115,7 @@ impl Applied {
             .filter_map(|entry| Some(&entry.fields_v1.as_ref()?.0));
         Self {
             uid: metadata.uid.clone().unwrap_or_default(),
-            resource_version: metadata
-                .resource_version
-                .as_deref()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or_default(),
+            resource_version: version(metadata),
             plan: metadata
                 .annotations
                 .as_ref()
@@ -170,6 +166,14 @@ impl Applied {
         };
         self.plan.as_deref() == Some(digest) && !self.is_deleting && self.owned == ours()
     }
+}
+
+/// Its resource version as a number.
+pub(super) fn version(metadata: &ObjectMeta) -> u64 {
+    let version = metadata.resource_version.as_deref();
+    version
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
 }
 
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {

@@ -12,6 +12,7 @@
 pub mod child;
 pub mod fence;
 pub mod fence_watch;
+mod gone;
 pub mod owned;
 pub mod watch;
 
@@ -21,7 +22,10 @@ use std::{
 };
 
 use crds::{AppDefinition, AppInstance, Domain, Organization, Route};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{
+    core::ObjectMeta,
+    runtime::reflector::{ObjectRef, Store},
+};
 use plan::quota::Room;
 
 pub use child::{Child, Kind, Seen};
@@ -60,6 +64,7 @@ pub struct Cache {
     /// All Domains.
     pub domains: Store<Domain>,
     children: Arc<RwLock<HashMap<InstanceKey, Children>>>,
+    gone: Arc<RwLock<gone::Gone>>,
     fences: Arc<RwLock<fence::Fences>>,
 }
 
@@ -80,6 +85,7 @@ impl Cache {
             routes,
             domains,
             children: Arc::default(),
+            gone: Arc::default(),
             fences: Arc::default(),
         }
     }
@@ -119,12 +125,18 @@ impl Cache {
             .collect()
     }
 
-    /// Takes note of a child, unless something newer is known. Returns whether anything changed.
+    /// Takes note of a child, unless something newer is known: also that it is gone. Returns whether
+    /// anything changed.
     pub fn note(&self, key: &InstanceKey, kind: Kind, name: &str, mut child: Child) -> bool {
         let mut children = self
             .children
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let gone = self.gone.read().unwrap_or_else(PoisonError::into_inner);
+        if gone.is_older(&child.applied) {
+            return false;
+        }
+        drop(gone);
         let siblings = children.entry(key.clone()).or_default();
         let slot = (kind, name.to_owned());
         if let Some(known) = siblings.get_mut(&slot)
@@ -136,12 +148,17 @@ impl Cache {
         true
     }
 
-    /// Forgets a child that was deleted.
-    pub fn forget(&self, key: &InstanceKey, kind: Kind, name: &str, uid: &str) {
+    /// Forgets a child that was deleted, as its last version tells.
+    pub fn forget(&self, key: &InstanceKey, kind: Kind, name: &str, last: &ObjectMeta) {
+        let uid = last.uid.as_deref().unwrap_or_default();
         let mut children = self
             .children
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        self.gone
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(uid, child::version(last));
         let Some(siblings) = children.get_mut(key) else {
             return;
         };

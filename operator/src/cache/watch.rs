@@ -162,8 +162,7 @@ fn handle<K: Digest>(
             let Some(key) = instance_of(object.meta()) else {
                 return;
             };
-            let uid = object.uid().unwrap_or_default();
-            cache.forget(&key, kind, &object.name_any(), &uid);
+            cache.forget(&key, kind, &object.name_any(), object.meta());
             touch(key);
         }
     }
@@ -178,11 +177,10 @@ fn forget_elsewhere<K: Digest>(
     object: &K,
 ) -> Vec<InstanceKey> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let uid = object.uid().unwrap_or_default();
     let mut homes = cache.homes(&namespace, kind, &name);
     homes.retain(|home| Some(home) != key);
     for home in &homes {
-        cache.forget(home, kind, &name, &uid);
+        cache.forget(home, kind, &name, object.meta());
     }
     homes
 }
