@@ -427,7 +427,8 @@ fn to_record(record: &hickory_proto::rr::Record) -> Option<Record> {
                 .collect(),
         ),
         RData::CAA(caa) => Data::Caa {
-            critical: caa.issuer_critical,
+            // Many write 1 for the flag that is 128, and Let's Encrypt reads it so.
+            critical: caa.issuer_critical || caa.reserved_flags & 1 != 0,
             tag: caa.tag.to_string(),
             value: String::from_utf8_lossy(&caa.value).into_owned(),
         },

@@ -24,7 +24,11 @@ mod steps;
 mod upkeep;
 mod waits;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crds::{
     Domain, DomainSpec, condition,
@@ -92,6 +96,8 @@ pub struct Domains {
     holders: Holders,
     namespace: String,
     touch: UnboundedSender<ObjectRef<Domain>>,
+    /// Domains whose hostname somebody else has proven: they are looked at now.
+    challenged: Mutex<HashSet<ObjectRef<Domain>>>,
     metrics: Metrics,
     news: News,
     written: Written<ObjectRef<Domain>>,
@@ -157,6 +163,7 @@ impl Domains {
             client,
             cache,
             touch,
+            challenged: Mutex::default(),
             metrics,
         };
         domains.remember();
@@ -317,7 +324,9 @@ impl Domains {
             .as_ref()
             .is_some_and(|place| place.delegated.is_some());
         let preferred = self.authorities.preferred(now).map(|it| it.name.as_str());
-        let is_due = report::is_due(domain, look_now, now)
+        let is_challenged = self.challenged().remove(&ObjectRef::from_obj(domain));
+        let is_due = is_challenged
+            || report::is_due(domain, look_now, now)
             || order::wants_look(domain, is_delegated, preferred, now);
         let seen = if is_due {
             self.look(domain, target.as_deref(), &organization).await
@@ -476,10 +485,21 @@ impl Domains {
             return holder;
         }
         let holder = self.holders.holder(domain, true, now);
-        if holder == Holder::This {
-            self.touch_others(domain);
+        if holder != Holder::This {
+            // Both have proven it, one of them perhaps long ago.
+            let others = self
+                .holders
+                .others(&domain.spec.hostname, domain.metadata.uid.as_deref());
+            self.challenged().extend(others);
         }
+        self.touch_others(domain);
         holder
+    }
+
+    fn challenged(&self) -> MutexGuard<'_, HashSet<ObjectRef<Domain>>> {
+        self.challenged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn touch_others(&self, domain: &Domain) {

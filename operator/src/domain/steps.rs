@@ -82,8 +82,14 @@ impl Domains {
         let hostname = &domain.spec.hostname;
         let waits = || Finding::on_its_way("Waiting", "waits for the checks before", None);
         if !checked.is_held {
-            // Whose it is has the certificate, too.
-            self.authorities.leave(hostname);
+            // Whose it is has the certificate, too, and the place in the line.
+            if self
+                .holders
+                .others(hostname, domain.metadata.uid.as_deref())
+                .is_empty()
+            {
+                self.authorities.leave(hostname);
+            }
             self.withdraw(status).await;
             (status.order, status.certificate) = (None, None);
             return Ok(Step {
@@ -107,11 +113,15 @@ impl Domains {
                 .certificates
                 .bring(&self.client, domain, secret, now)
                 .await;
-            let certified = certificate::brought(brought.as_ref().map(|leaf| leaf.not_after), now);
+            let mut certified =
+                certificate::brought(brought.as_ref().map(|leaf| leaf.not_after), now);
             if let Ok(leaf) = brought {
                 let mut kept = leaf.status(hostname, None, leaf.not_after);
                 kept.renew_at = None;
                 status.certificate = Some(kept);
+                if let Err(why) = self.revoke_if_asked(domain, status, now).await {
+                    certified = certificate::unrevoked(&certified.message, &why);
+                }
             }
             return Ok(Step {
                 certified,

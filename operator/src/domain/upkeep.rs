@@ -106,12 +106,22 @@ impl Domains {
                  cessationOfOperation",
             );
         };
-        let is_done = status
+        // As openssl prints it.
+        let serial = serial.replace(':', "").to_ascii_lowercase();
+        let serial = serial.trim();
+        if status
             .revoked
             .as_ref()
-            .is_some_and(|it| it.serial == serial);
-        if serial != certificate.serial || is_done {
+            .is_some_and(|it| it.serial == serial)
+        {
             return Ok(());
+        }
+        if serial != certificate.serial {
+            return wrong(&format!(
+                "{serial:?} is not the serial number of the certificate in use, which is {}; take \
+                 the annotation away, or name that one",
+                certificate.serial
+            ));
         }
         let Some(name) = &certificate.authority else {
             return wrong("a certificate that you brought is revoked by who gave it to you");

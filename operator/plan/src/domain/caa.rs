@@ -136,14 +136,8 @@ fn forbidden(
 
 /// A record that forbids those who do not know its tag (RFC 8659 §4.1).
 fn unknown_critical<'a>(set: &'a Set<'a>) -> Option<&'a (&'a Record, bool, &'a str, &'a str)> {
-    const KNOWN: [&str; 6] = [
-        "issue",
-        "issuewild",
-        "iodef",
-        "issuemail",
-        "issuevmc",
-        "contactemail",
-    ];
+    // Those that Let's Encrypt's boulder knows, too: what it refuses is not to be asked for.
+    const KNOWN: [&str; 4] = ["issue", "issuewild", "iodef", "issuemail"];
     let is_known = |tag: &str| KNOWN.iter().any(|known| tag.eq_ignore_ascii_case(known));
     set.iter()
         .find(|(_, critical, tag, _)| *critical && !is_known(tag))

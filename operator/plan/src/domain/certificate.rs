@@ -35,6 +35,13 @@ pub struct Awaited {
     pub answer: Option<String>,
 }
 
+/// A certificate, in words, that is not revoked though that is wished.
+#[must_use]
+pub fn unrevoked(certificate: &str, why: &str) -> Finding {
+    let message = format!("{certificate}; it is not revoked: {why}");
+    Finding::well("RevocationNotDone", message)
+}
+
 /// Judges the certificate of a domain whose checks are well, or were when it was ordered.
 #[must_use]
 pub fn judge(status: &DomainStatus, awaited: &Awaited, now: Timestamp) -> Finding {
@@ -43,8 +50,7 @@ pub fn judge(status: &DomainStatus, awaited: &Awaited, now: Timestamp) -> Findin
     if let Some(certificate) = in_force(status, now) {
         if let Some(why) = &awaited.unrevoked {
             let (issuer, until) = (&certificate.issuer, minute(certificate.not_after.0));
-            let message = format!("by {issuer} until {until}; it is not revoked: {why}");
-            return Finding::well("RevocationNotDone", message);
+            return unrevoked(&format!("by {issuer} until {until}"), why);
         }
         return valid(certificate, status, trouble);
     }

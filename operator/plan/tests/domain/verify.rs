@@ -449,6 +449,12 @@ fn caa_records_are_read_as_authorities_read_them() {
     assert_eq!(one("LetsEncrypt.org"), "CaaAllows");
     assert_eq!(one("other.example"), "CaaForbids");
     assert_eq!(one(";"), "CaaForbids");
+    let beside = |tag| {
+        let ours = (false, "issue", "letsencrypt.org");
+        allowed(WWW, &set(&[ours, (true, tag, "x")]))
+    };
+    assert_eq!(beside("iodef"), "CaaAllows");
+    assert_eq!(beside("issuevmc"), "CaaForbids", "boulder does not know it");
     assert_eq!(
         one("letsencrypt.org; validationmethods=dns-01"),
         "CaaForbids"

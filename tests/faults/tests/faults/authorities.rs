@@ -302,7 +302,20 @@ fn a_certificate_is_revoked_where_its_authority_says_so_and_only_on_request() {
         owner.certified_says("revoked", &words).await?;
         let valid = ("Valid".to_owned(), None);
         ensure!(owner.authority.says_of(&first).await? == valid);
-        let wish = format!("superseded/{first}");
+        // Another's serial number is a mistake that is told, too.
+        owner
+            .annotate("revoked", REVOKE, "superseded/00:aa")
+            .await?;
+        let words = ["not revoked", "\"00aa\"", first.as_str()];
+        owner.certified_says("revoked", &words).await?;
+        ensure!(owner.authority.says_of(&first).await? == valid);
+        // As openssl prints it.
+        let octets: Vec<&str> = first
+            .as_bytes()
+            .chunks(2)
+            .map(|two| str::from_utf8(two))
+            .collect::<Result<_, _>>()?;
+        let wish = format!("superseded/{}", octets.join(":").to_uppercase());
         owner.annotate("revoked", REVOKE, &wish).await?;
         let begun = Instant::now();
         while serial().await? == first || !owner.is_ready("revoked").await? {
