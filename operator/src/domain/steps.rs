@@ -68,6 +68,23 @@ fn kind_of(domain: &Domain) -> ChallengeType {
 }
 
 impl Domains {
+    /// What the last holder of a hostname had, perhaps with a key of his own, is not presented for the
+    /// next one.
+    async fn take_away(&self, hostname: &str, serial: &str) -> Result<(), Failure> {
+        let kept = self.certificates.leaf(hostname).await;
+        let is_his =
+            kept.is_some_and(|leaf| certificates::serial(&leaf).as_deref() == Some(serial));
+        if !is_his {
+            return Ok(());
+        }
+        let removed = self.certificates.remove(hostname).await;
+        removed.map_err(|source| Failure::Delete {
+            kind: "Secret".to_owned(),
+            name: certificates::Certificates::secret_name(hostname),
+            source: Box::new(source),
+        })
+    }
+
     /// Takes the next step towards a certificate, if one is due.
     ///
     /// # Errors
@@ -91,6 +108,11 @@ impl Domains {
                 self.authorities.leave(hostname);
             }
             self.withdraw(status).await;
+            if let Some(certificate) = &status.certificate
+                && !self.has_sibling(domain)
+            {
+                self.take_away(hostname, &certificate.serial).await?;
+            }
             (status.order, status.certificate) = (None, None);
             return Ok(Step {
                 certified: waits(),

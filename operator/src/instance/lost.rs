@@ -1,16 +1,16 @@
-//! What a plan was rejected for because it is lost: a Secret or a volume that only lost its labels is
-//! out of the watch's sight, and is found again. One that is going away is lost.
+//! What a plan was rejected for because it is lost: a Secret or a volume whose labels were taken away or
+//! changed is out of the watch's sight, and is found again. One that is going away is lost.
 
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::{Api, ResourceExt};
+use kube::{Api, ResourceExt, core::ObjectMeta};
 use plan::Rejection;
 
-use super::{Instances, apply::own_metadata, secrets};
+use super::{Instances, apply::metadata, secrets};
 use crate::{
     cache::{
         Child, InstanceKey, Kind,
-        child::{Applied, Digest, is_of},
+        child::{Applied, Digest, is_made_for},
     },
     failure::Failure,
 };
@@ -22,14 +22,15 @@ use crate::{
 pub async fn find(
     operator: &Instances,
     key: &InstanceKey,
+    uid: &str,
     rejection: &Rejection,
 ) -> Result<bool, Failure> {
     match rejection {
         Rejection::SecretMissing { names, .. } => {
-            any(names, |name| secret(operator, key, name)).await
+            any(names, |name| secret(operator, key, uid, name)).await
         }
         Rejection::VolumeMissing { names, .. } => {
-            any(names, |name| volume(operator, key, name)).await
+            any(names, |name| volume(operator, key, uid, name)).await
         }
         _ => Ok(false),
     }
@@ -44,23 +45,36 @@ where
     Ok(found.contains(&true))
 }
 
-async fn secret(operator: &Instances, key: &InstanceKey, name: &str) -> Result<bool, Failure> {
-    let found = own_metadata(operator, key, Kind::Secret, name).await?;
-    let found = found.filter(|found| found.deletion_timestamp.is_none());
+async fn secret(
+    operator: &Instances,
+    key: &InstanceKey,
+    uid: &str,
+    name: &str,
+) -> Result<bool, Failure> {
+    let found = metadata(operator, key, Kind::Secret, name).await;
+    let found = found.map_err(|source| Failure::Observe {
+        what: format!("Secret {name}"),
+        source,
+    })?;
+    let found = found.filter(|found| is_there(found, uid));
     if let Some(found) = &found {
         secrets::note(operator, key, name, secrets::child(found));
     }
     Ok(found.is_some())
 }
 
-async fn volume(operator: &Instances, key: &InstanceKey, name: &str) -> Result<bool, Failure> {
+async fn volume(
+    operator: &Instances,
+    key: &InstanceKey,
+    uid: &str,
+    name: &str,
+) -> Result<bool, Failure> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(operator.client.clone(), &key.namespace);
     let found = api.get_opt(name).await.map_err(|source| Failure::Observe {
         what: format!("PersistentVolumeClaim {name}"),
         source,
     })?;
-    let found = found
-        .filter(|found| found.metadata.deletion_timestamp.is_none() && is_of(&found.metadata, key));
+    let found = found.filter(|found| is_there(&found.metadata, uid));
     let Some(found) = found else {
         return Ok(false);
     };
@@ -72,4 +86,10 @@ async fn volume(operator: &Instances, key: &InstanceKey, name: &str) -> Result<b
         .cache
         .note(key, Kind::PersistentVolumeClaim, &found.name_any(), child);
     Ok(true)
+}
+
+/// Whether what has a name that this instance remembers is what was made for it, whatever its labels say
+/// by now: it may be called another's.
+fn is_there(found: &ObjectMeta, uid: &str) -> bool {
+    found.deletion_timestamp.is_none() && is_made_for(found, uid)
 }

@@ -176,7 +176,7 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
     };
     let plan = plan::desired_state(instance, definition.as_deref(), &context);
     if let Err(rejection) = &plan
-        && lost::find(operator, &key, rejection).await?
+        && lost::find(operator, &key, &uid, rejection).await?
     {
         // They are in the cache now.
         return Ok(Action::requeue(Duration::ZERO));

@@ -467,14 +467,19 @@ fn a_volume_that_was_deleted_is_told_and_made_anew_only_when_asked() {
         let volumes: Api<PersistentVolumeClaim> = Api::namespaced(stage.client.clone(), namespace);
         let first = volumes.get("shop-files").await?;
 
-        // One that only loses its labels is found again, and marked again.
-        let unmarked = json!({ "metadata": { "labels": null }});
-        volumes
-            .patch("shop-files", &person(), &Patch::Merge(&unmarked))
-            .await?;
-        mended(&life, &before)
-            .await
-            .map_err(|rest| anyhow::anyhow!(rest))?;
+        // One that only loses its labels, or is said to be another's, is found again, and marked again.
+        for labels in [
+            Value::Null,
+            json!({ "app.kubernetes.io/instance": "other" }),
+        ] {
+            let unmarked = json!({ "metadata": { "labels": labels }});
+            volumes
+                .patch("shop-files", &person(), &Patch::Merge(&unmarked))
+                .await?;
+            mended(&life, &before)
+                .await
+                .map_err(|rest| anyhow::anyhow!(rest))?;
+        }
         ensure!(volumes.get("shop-files").await?.uid() == first.uid());
 
         let deletion = DeleteParams::default();
