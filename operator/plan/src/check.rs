@@ -375,14 +375,13 @@ fn secrets_are_not_lost(
         .as_ref()
         .map(|s| s.secrets.as_slice())
         .unwrap_or_default();
-    let forgiven = instance.annotations().get(labels::REGENERATE_SECRET);
     let wanted = secret_names(&name, spec);
     let lost: Vec<&str> = generated
         .iter()
         .map(String::as_str)
         .filter(|secret| wanted.iter().any(|w| w == secret))
         .filter(|secret| !context.observed.secrets.contains(*secret))
-        .filter(|secret| !forgiven.is_some_and(|list| list.split(',').any(|f| f.trim() == *secret)))
+        .filter(|secret| !is_forgiven(instance, labels::REGENERATE_SECRET, secret))
         .collect();
     if lost.is_empty() {
         return Ok(());
@@ -403,28 +402,21 @@ fn volumes_are_not_lost(
     namespace: &str,
     observed: &Observed,
 ) -> Result<(), Rejection> {
-    let name = instance.name_any();
     let made = instance
         .status
         .as_ref()
         .map(|s| s.volumes.as_slice())
         .unwrap_or_default();
-    let forgiven = instance.annotations().get(labels::RECREATE_VOLUME);
-    let is_forgiven =
-        |uid: &str| forgiven.is_some_and(|all| all.split(',').any(|f| f.trim() == uid));
-    let missing: Vec<&str> = sizes
-        .keys()
-        .map(String::as_str)
-        .filter(|short| !observed.volumes.contains_key(*short))
-        .collect();
+    let is_missing = |name: &str| {
+        let mut missing = sizes
+            .keys()
+            .filter(|short| !observed.volumes.contains_key(*short));
+        missing.any(|short| names::volume(&instance.name_any(), short) == name)
+    };
     let lost: Vec<&Volume> = made
         .iter()
-        .filter(|volume| {
-            missing
-                .iter()
-                .any(|short| names::volume(&name, short) == volume.name)
-        })
-        .filter(|volume| !is_forgiven(&volume.uid))
+        .filter(|volume| is_missing(&volume.name))
+        .filter(|volume| !is_forgiven(instance, labels::RECREATE_VOLUME, &volume.uid))
         .collect();
     if lost.is_empty() {
         return Ok(());
@@ -436,9 +428,15 @@ fn volumes_are_not_lost(
     Err(Rejection::VolumeMissing {
         names: join(|volume| &volume.name),
         uids: join(|volume| &volume.uid),
-        instance: name.clone(),
+        instance: instance.name_any(),
         namespace: namespace.to_owned(),
     })
+}
+
+/// Whether an annotation lists what was lost, so that it may be made anew.
+fn is_forgiven(instance: &AppInstance, annotation: &str, lost: &str) -> bool {
+    let list = instance.annotations().get(annotation);
+    list.is_some_and(|list| list.split(',').any(|item| item.trim() == lost))
 }
 
 /// Names of all generated Secrets of an instance.

@@ -92,32 +92,23 @@ where
         + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    touches(api, config, |object| (object.metadata, None))
+    touches(watcher(api, config), |object| (object.metadata, None))
 }
 
 fn quotas(client: &Client, config: watcher::Config) -> Touches {
     let api: Api<ResourceQuota> = Api::all(client.clone());
-    touches(api, config, |quota| {
+    touches(watcher(api, config), |quota| {
         let room = quota.status.as_ref().and_then(Room::counted);
         (quota.metadata, room)
     })
 }
 
 /// What of each object is kept: its metadata, and what is left of a quota.
-fn touches<K>(
-    api: Api<K>,
-    config: watcher::Config,
+fn touches<K: Send + 'static>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     kept: impl Fn(K) -> (ObjectMeta, Option<Room>) + Send + 'static,
-) -> Touches
-where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + serde::de::DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
-{
-    let stream = watcher(api, config).default_backoff().map(move |event| {
+) -> Touches {
+    let stream = events.default_backoff().map(move |event| {
         Ok(match event? {
             Event::Init => Touch::Begun,
             Event::InitDone => Touch::Loaded,

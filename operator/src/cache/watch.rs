@@ -185,7 +185,8 @@ fn forget_elsewhere<K: Digest>(
     homes
 }
 
-fn note<K: Digest>(cache: &Cache, key: &InstanceKey, kind: Kind, object: &K) -> bool {
+/// Takes note of an object as it is, unless something newer is known. Returns whether anything changed.
+pub fn note<K: Digest>(cache: &Cache, key: &InstanceKey, kind: Kind, object: &K) -> bool {
     let child = Child {
         applied: Applied::of(object.meta()),
         seen: object.seen(),

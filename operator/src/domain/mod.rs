@@ -485,14 +485,12 @@ impl Domains {
             return holder;
         }
         let holder = self.holders.holder(domain, true, now);
+        let others = self.others(domain);
         if holder != Holder::This {
             // Both have proven it, one of them perhaps long ago.
-            let others = self
-                .holders
-                .others(&domain.spec.hostname, domain.metadata.uid.as_deref());
-            self.challenged().extend(others);
+            self.challenged().extend(others.iter().cloned());
         }
-        self.touch_others(domain);
+        self.wake(others);
         holder
     }
 
@@ -502,10 +500,15 @@ impl Domains {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn touch_others(&self, domain: &Domain) {
+    /// Other Domains of its hostname that stay.
+    fn others(&self, domain: &Domain) -> Vec<ObjectRef<Domain>> {
         let uid = domain.metadata.uid.as_deref();
-        for other in self.holders.others(&domain.spec.hostname, uid) {
-            let _ = self.touch.send(other);
+        self.holders.others(&domain.spec.hostname, uid)
+    }
+
+    fn wake(&self, domains: Vec<ObjectRef<Domain>>) {
+        for domain in domains {
+            let _ = self.touch.send(domain);
         }
     }
 
@@ -608,10 +611,10 @@ impl Domains {
 
     /// Whether the organization has another Domain of the same hostname.
     fn has_sibling(&self, domain: &Domain) -> bool {
-        let uid = domain.metadata.uid.as_deref();
         let namespace = domain.namespace();
-        let others = self.holders.others(&domain.spec.hostname, uid);
-        others.iter().any(|other| other.namespace == namespace)
+        self.others(domain)
+            .iter()
+            .any(|other| other.namespace == namespace)
     }
 
     fn api(&self, domain: &Domain) -> Api<Domain> {
@@ -652,20 +655,24 @@ impl Domains {
             .is_some_and(|status| condition::is_true(&status.conditions, report::HOSTNAME_HELD));
         // Another Domain of the organization takes the certificate over.
         if was_held && !self.is_platforms(domain) && !self.has_sibling(domain) {
-            let removed = self.certificates.remove(hostname).await;
-            removed.map_err(|source| Failure::Delete {
-                kind: "Secret".to_owned(),
-                name: Certificates::secret_name(hostname),
-                source: Box::new(source),
-            })?;
+            self.remove_certificate(hostname).await?;
         }
         self.give_finalizer_back(domain).await?;
         if let Err(error) = self.holders.tidy(now).await {
             tracing::warn!(%error, "notes of hostnames that are free now stay");
         }
         self.measure(domain, None);
-        self.touch_others(domain);
+        self.wake(self.others(domain));
         Ok(Action::await_change())
+    }
+
+    async fn remove_certificate(&self, hostname: &str) -> Result<(), Failure> {
+        let removed = self.certificates.remove(hostname).await;
+        removed.map_err(|source| Failure::Delete {
+            kind: "Secret".to_owned(),
+            name: Certificates::secret_name(hostname),
+            source: Box::new(source),
+        })
     }
 
     /// The note that has to be written before a Domain goes: none when the watch has told of it, so that

@@ -77,12 +77,7 @@ impl Domains {
         if !is_his {
             return Ok(());
         }
-        let removed = self.certificates.remove(hostname).await;
-        removed.map_err(|source| Failure::Delete {
-            kind: "Secret".to_owned(),
-            name: certificates::Certificates::secret_name(hostname),
-            source: Box::new(source),
-        })
+        self.remove_certificate(hostname).await
     }
 
     /// Takes the next step towards a certificate, if one is due.
@@ -100,11 +95,7 @@ impl Domains {
         let waits = || Finding::on_its_way("Waiting", "waits for the checks before", None);
         if !checked.is_held {
             // Whose it is has the certificate, too, and the place in the line.
-            if self
-                .holders
-                .others(hostname, domain.metadata.uid.as_deref())
-                .is_empty()
-            {
+            if self.others(domain).is_empty() {
                 self.authorities.leave(hostname);
             }
             self.withdraw(status).await;

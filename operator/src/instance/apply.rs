@@ -577,6 +577,23 @@ fn untyped(operator: &Instances, key: &InstanceKey, kind: Kind) -> Api<DynamicOb
     Api::namespaced_with(client, &key.namespace, &kind.api_resource())
 }
 
+/// The same for a look at what there is.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn observed_metadata(
+    operator: &Instances,
+    key: &InstanceKey,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<ObjectMeta>, Failure> {
+    let found = metadata(operator, key, kind, name).await;
+    found.map_err(|source| Failure::Observe {
+        what: format!("{kind:?} {name}"),
+        source,
+    })
+}
+
 /// Metadata of an object of this instance's, also of one that lost its labels and is out of the
 /// watch's sight.
 ///
@@ -588,11 +605,7 @@ pub async fn own_metadata(
     kind: Kind,
     name: &str,
 ) -> Result<Option<ObjectMeta>, Failure> {
-    let found = metadata(operator, key, kind, name).await;
-    let found = found.map_err(|source| Failure::Observe {
-        what: format!("{kind:?} {name}"),
-        source,
-    })?;
+    let found = observed_metadata(operator, key, kind, name).await?;
     Ok(found.filter(|found| is_of(found, key)))
 }
 

@@ -3,15 +3,12 @@
 
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::{Api, ResourceExt, core::ObjectMeta};
+use kube::{Api, core::ObjectMeta};
 use plan::Rejection;
 
-use super::{Instances, apply::metadata, secrets};
+use super::{Instances, apply::observed_metadata, secrets};
 use crate::{
-    cache::{
-        Child, InstanceKey, Kind,
-        child::{Applied, Digest, is_made_for},
-    },
+    cache::{InstanceKey, Kind, child::is_made_for, watch},
     failure::Failure,
 };
 
@@ -51,11 +48,7 @@ async fn secret(
     uid: &str,
     name: &str,
 ) -> Result<bool, Failure> {
-    let found = metadata(operator, key, Kind::Secret, name).await;
-    let found = found.map_err(|source| Failure::Observe {
-        what: format!("Secret {name}"),
-        source,
-    })?;
+    let found = observed_metadata(operator, key, Kind::Secret, name).await?;
     let found = found.filter(|found| is_there(found, uid));
     if let Some(found) = &found {
         secrets::note(operator, key, name, secrets::child(found));
@@ -75,17 +68,10 @@ async fn volume(
         source,
     })?;
     let found = found.filter(|found| is_there(&found.metadata, uid));
-    let Some(found) = found else {
-        return Ok(false);
-    };
-    let child = Child {
-        applied: Applied::of(&found.metadata),
-        seen: found.seen(),
-    };
-    operator
-        .cache
-        .note(key, Kind::PersistentVolumeClaim, &found.name_any(), child);
-    Ok(true)
+    if let Some(found) = &found {
+        watch::note(&operator.cache, key, Kind::PersistentVolumeClaim, found);
+    }
+    Ok(found.is_some())
 }
 
 /// Whether what has a name that this instance remembers is what was made for it, whatever its labels say

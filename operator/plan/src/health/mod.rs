@@ -210,9 +210,9 @@ fn parts_before(
 ) -> Vec<Condition> {
     let before = said_before(instance);
     let lost = match rejection {
-        Rejection::SecretMissing { .. } => condition::SECRETS_READY,
-        Rejection::VolumeMissing { .. } => condition::STORAGE_READY,
-        _ => "",
+        Rejection::SecretMissing { .. } => Some(condition::SECRETS_READY),
+        Rejection::VolumeMissing { .. } => Some(condition::STORAGE_READY),
+        _ => None,
     };
     let answers = |part: &str| match part {
         condition::DATABASE_READY => observed.database.as_ref().is_some_and(|d| d.ready > 0),
@@ -223,8 +223,8 @@ fn parts_before(
         .iter()
         .filter(|condition| PARTS.contains(&condition.type_.as_str()))
         .map(|known| {
-            if known.type_ == lost {
-                return condition(instance, lost, why, now);
+            if lost == Some(known.type_.as_str()) {
+                return condition(instance, &known.type_, why, now);
             }
             if known.status != "True" || answers(&known.type_) {
                 return known.clone();
