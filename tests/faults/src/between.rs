@@ -152,8 +152,7 @@ impl Between {
         self.inner.book().orders
     }
 
-    /// What the authority itself says of a certificate, by its serial number in hexadecimal: `Valid`, or
-    /// `Revoked` with the number of the reason (RFC 5280 §5.3.1).
+    /// What the authority itself says of a certificate: see [`Authority::says_of`].
     pub async fn says_of(&self, serial: &str) -> Result<(String, Option<u64>)> {
         let Inner {
             internet,
@@ -161,11 +160,7 @@ impl Between {
             upstream,
             ..
         } = &*self.inner;
-        let url = authority.certificate_status(internet.address, serial);
-        let answer = upstream.get(url).send().await?.error_for_status()?;
-        let said: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
-        let status = said["Status"].as_str().unwrap_or_default().to_owned();
-        Ok((status, said["Reason"].as_u64()))
+        authority.says_of(upstream, internet.address, serial).await
     }
 
     /// Whether the blow has fallen.

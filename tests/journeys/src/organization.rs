@@ -140,6 +140,12 @@ impl Organization {
         .await
     }
 
+    /// Waits until it is Ready; returns its address.
+    pub async fn address(&self, instance: &str) -> Result<String> {
+        let status = self.ready(instance).await?.status;
+        status.and_then(|s| s.url).context("no status.url")
+    }
+
     /// Waits until Ready has this reason; returns its message.
     pub async fn reason(&self, instance: &str, seconds: u64, reason: &str) -> Result<String> {
         let found = self

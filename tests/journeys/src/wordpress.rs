@@ -31,8 +31,7 @@ impl Blog {
         text: &str,
     ) -> Result<Self> {
         organization.order_wordpress("blog").await?;
-        let blog = organization.ready("blog").await?;
-        let url = blog.status.and_then(|s| s.url).context("no status.url")?;
+        let url = organization.address("blog").await?;
         let site = story.site(&url)?;
         let password = organization.secret("blog-admin-password").await?;
         let editor = Editor::sign_in(&site, "admin", &password).await?;

@@ -67,8 +67,7 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
     let organization = story.organization().await?;
     let wish = json!({"app": app.name, "version": "1"});
     organization.order("files", wish).await?;
-    let files = organization.ready("files").await?;
-    let url = files.status.and_then(|s| s.url).context("no status.url")?;
+    let url = organization.address("files").await?;
     let site = story.site(&url)?;
     let web = organization.pod("files", "web").await?;
     let write = "echo kept by the volume > /var/lib/wordpress/wp-content/kept.txt";
@@ -168,15 +167,12 @@ async fn authority_says_of(lab: &Lab, certificate: &Certificate) -> Result<Strin
     let mut authorities = AUTHORITIES.iter();
     let authority = authorities.find(|it| certificate.authority.as_deref() == Some(it.name));
     let authority = authority.with_context(|| format!("none of the lab's: {certificate:?}"))?;
-    let url = authority.certificate_status(lab.node_address, &certificate.serial);
     let own = std::fs::read(lab.trust.with_file_name("ca.crt"))?;
     let client = reqwest::Client::builder()
         .add_root_certificate(reqwest::Certificate::from_pem(&own)?)
         .build()?;
-    let answer = client.get(url).send().await?.error_for_status()?;
-    let said: Value = serde_json::from_str(&answer.text().await?)?;
-    let status = said["Status"].as_str().context("no status")?;
-    Ok(status.to_owned())
+    let said = authority.says_of(&client, lab.node_address, &certificate.serial);
+    Ok(said.await?.0)
 }
 
 /// What an organization has: kind, name and UID; pods only if they are Ready.

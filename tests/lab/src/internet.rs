@@ -105,11 +105,20 @@ impl Authority {
         ]
     }
 
-    /// Where it says of a certificate, by its serial number in hexadecimal, whether it was revoked.
-    #[must_use]
-    pub fn certificate_status(&self, address: Ipv4Addr, serial: &str) -> String {
+    /// What it says itself of a certificate, by its serial number in hexadecimal: `Valid`, or `Revoked`
+    /// with the number of the reason (RFC 5280 §5.3.1).
+    pub async fn says_of(
+        &self,
+        client: &reqwest::Client,
+        address: Ipv4Addr,
+        serial: &str,
+    ) -> Result<(String, Option<u64>)> {
         let management = self.management;
-        format!("https://{address}:{management}/cert-status-by-serial/{serial}")
+        let url = format!("https://{address}:{management}/cert-status-by-serial/{serial}");
+        let answer = client.get(url).send().await?.error_for_status()?;
+        let said: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let status = said["Status"].as_str().context("it says no status")?;
+        Ok((status.to_owned(), said["Reason"].as_u64()))
     }
 
     /// Where its root certificate is told: a new one at each start.

@@ -482,13 +482,8 @@ fn a_volume_that_was_deleted_is_told_and_made_anew_only_when_asked() {
         }
         ensure!(volumes.get("shop-files").await?.uid() == first.uid());
 
-        let deletion = DeleteParams::default();
-        let finalizers = json!({ "metadata": { "finalizers": null }});
-        volumes.delete("shop-files", &deletion).await?;
-        volumes
-            .patch("shop-files", &person(), &Patch::Merge(&finalizers))
-            .await
-            .ok();
+        let any = api(&life, Kind::PersistentVolumeClaim);
+        delete(&any, &first).await?;
         let message = life.ready_says("VolumeMissing").await?;
         let uid = first.uid().unwrap_or_default();
         let asked = format!("tutti.dev/recreate-volume={uid}");
@@ -510,11 +505,7 @@ fn a_volume_that_was_deleted_is_told_and_made_anew_only_when_asked() {
         ensure!(second.uid() != first.uid());
 
         // That was about the first one only.
-        volumes.delete("shop-files", &deletion).await?;
-        volumes
-            .patch("shop-files", &person(), &Patch::Merge(&finalizers))
-            .await
-            .ok();
+        delete(&any, &second).await?;
         let message = life.ready_says("VolumeMissing").await?;
         ensure!(
             message.contains(&second.uid().unwrap_or_default()),

@@ -16,9 +16,8 @@ async fn a_person_gets_a_wordpress() -> Result<()> {
 
     let start = Instant::now();
     organization.order_wordpress("blog").await?;
-    let blog = organization.ready("blog").await?;
+    let url = organization.address("blog").await?;
     took("from the order to Ready", start);
-    let url = blog.status.and_then(|s| s.url).context("no status.url")?;
     let password = organization.secret("blog-admin-password").await?;
 
     let browser = Browser::start(&story.lab).await?;

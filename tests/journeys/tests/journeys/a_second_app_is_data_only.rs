@@ -22,9 +22,8 @@ async fn a_person_gets_a_mediawiki_on_postgresql() -> Result<()> {
     let start = Instant::now();
     let wish = json!({"app": "mediawiki", "version": "1.43", "size": "small"});
     organization.order("wiki", wish).await?;
-    let wiki = organization.ready("wiki").await?;
+    let url = organization.address("wiki").await?;
     took("from the order to Ready", start);
-    let url = wiki.status.and_then(|s| s.url).context("no status.url")?;
     ensure!(url.starts_with("https://"), "{url}");
     let site = story.site(&url)?;
     let front = front_page(&site).await?;

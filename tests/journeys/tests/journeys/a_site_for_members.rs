@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use journeys::{App, Browser, PAGE, Story, people, took, within};
 use serde_json::json;
 
@@ -17,11 +17,7 @@ async fn members_come_in_by_signing_in_and_who_is_removed_stands_outside() -> Re
     let app = App::define(&story, |_| {}).await?;
     let wish = json!({"app": app.name, "version": "1", "access": "members"});
     organization.order("team", wish).await?;
-    let instance = organization.ready("team").await?;
-    let url = instance
-        .status
-        .and_then(|status| status.url)
-        .context("no address")?;
+    let url = organization.address("team").await?;
 
     let site = story.site(&url)?;
     let stranger = site.page(PAGE).await?;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use journeys::{App, Organization, PAGE, Site, Story, restarts, took};
 use kube::ResourceExt;
 use serde_json::json;
@@ -20,9 +20,8 @@ async fn an_app_is_added_while_everything_runs() -> Result<()> {
     ensure!(reason == "Sound", "{reason}: {message}");
     let wish = json!({"app": app.name, "version": "1", "settings": {"note": "of a journey"}});
     organization.order("files", wish).await?;
-    let files = organization.ready("files").await?;
+    let url = organization.address("files").await?;
     took("from the definition to Ready", start);
-    let url = files.status.and_then(|s| s.url).context("no status.url")?;
     let site = story.site(&url)?;
     let page = site.page(PAGE).await?;
     ensure!(page.status == 200, "{page:?}");

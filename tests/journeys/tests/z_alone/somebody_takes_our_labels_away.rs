@@ -3,7 +3,7 @@
 
 use std::{fmt::Debug, time::Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use crds::{Route, labels};
 use journeys::{App, Organization, PAGE, Story, Visitors, took, within};
 use k8s_openapi::{
@@ -25,8 +25,7 @@ async fn somebody_takes_our_labels_away_and_they_come_back_while_the_site_is_ser
     let organization = story.organization().await?;
     let wish = json!({"app": app.name, "version": "1"});
     organization.order("files", wish).await?;
-    let files = organization.ready("files").await?;
-    let url = files.status.and_then(|s| s.url).context("no status.url")?;
+    let url = organization.address("files").await?;
     let site = story.site(&url)?;
     within(30, "the site answers", || async {
         let answer = site.page(PAGE).await?;

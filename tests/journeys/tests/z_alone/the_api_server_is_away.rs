@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use journeys::{App, Frozen, PAGE, Story, Visitors};
 use serde_json::json;
 
@@ -17,8 +17,7 @@ async fn visitors_do_not_notice_that_the_api_server_is_away() -> Result<()> {
     let app = App::define(&story, |_| {}).await?;
     let wish = json!({"app": app.name, "version": "1"});
     organization.order("site", wish).await?;
-    let site = organization.ready("site").await?;
-    let url = site.status.and_then(|s| s.url).context("no status.url")?;
+    let url = organization.address("site").await?;
 
     let visitors = Visitors::come(story.site(&url)?, PAGE);
     {

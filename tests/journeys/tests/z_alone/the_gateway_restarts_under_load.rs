@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use journeys::{PLATFORM, Story, Visitors, took};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -10,8 +10,7 @@ async fn the_gateway_restarts_under_load_and_no_request_fails() -> Result<()> {
     let story = Story::begin_alone("roll").await?;
     let organization = story.organization().await?;
     organization.order_wordpress("site").await?;
-    let site = organization.ready("site").await?;
-    let url = site.status.and_then(|s| s.url).context("no status.url")?;
+    let url = organization.address("site").await?;
     // A file that Apache gives out by itself: the gateway is on trial, not PHP.
     let path = "/wp-includes/css/buttons.min.css";
     let keeping = story.site(&url)?;

@@ -93,6 +93,25 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../apps")
     }
 
+    fn wordpress() -> String {
+        std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap()
+    }
+
+    /// A folder for an app of this name.
+    fn folder(name: &str) -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let app = parent.path().join(name);
+        std::fs::create_dir(&app).unwrap();
+        (parent, app)
+    }
+
+    /// What is said of WordPress with this definition.
+    fn said_of(definition: &str) -> Result<Vec<String>> {
+        let (_parent, app) = folder("wordpress");
+        std::fs::write(app.join("app.yaml"), definition).unwrap();
+        problems(&app)
+    }
+
     #[test]
     fn the_catalogue_is_sound() {
         for app in ["wordpress", "mediawiki"] {
@@ -112,9 +131,7 @@ mod tests {
             let mut texts = blocks.filter_map(|text| Some(text.split_once("```")?.0));
             texts.find(|text| text.starts_with(begins)).unwrap()
         };
-        let folder = tempfile::tempdir().unwrap();
-        let app = folder.path().join("files");
-        std::fs::create_dir(&app).unwrap();
+        let (_parent, app) = folder("files");
         std::fs::write(app.join("app.yaml"), block("apiVersion")).unwrap();
         std::fs::write(app.join("build.yaml"), block("# Which image tags")).unwrap();
         assert_eq!(problems(&app).unwrap(), Vec::<String>::new());
@@ -122,10 +139,8 @@ mod tests {
 
     #[test]
     fn a_version_needs_a_tag_of_its_own_and_not_one_that_contains_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let app = folder.path().join("wordpress");
-        std::fs::create_dir(&app).unwrap();
-        std::fs::copy(apps().join("wordpress/app.yaml"), app.join("app.yaml")).unwrap();
+        let (_parent, app) = folder("wordpress");
+        std::fs::write(app.join("app.yaml"), wordpress()).unwrap();
         let builds = "# not 6.8\n- { tag: \"6.8.1\" }\n- { tag: \"6.1\", args: { X: \"6.8\" } }\n";
         std::fs::write(app.join("build.yaml"), builds).unwrap();
         let problems = problems(&app).unwrap();
@@ -136,10 +151,7 @@ mod tests {
 
     #[test]
     fn a_value_that_the_api_server_would_refuse_is_named_with_its_path() {
-        let folder = tempfile::tempdir().unwrap();
-        let app = folder.path().join("wordpress");
-        std::fs::create_dir(&app).unwrap();
-        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        let text = wordpress();
         for (right, wrong, told) in [
             (
                 "path: /healthz",
@@ -149,8 +161,7 @@ mod tests {
             ("number: 8080", "number: 80800", "spec.port.number: 80800"),
         ] {
             assert!(text.contains(right), "{right}");
-            std::fs::write(app.join("app.yaml"), text.replace(right, wrong)).unwrap();
-            let problems = problems(&app).unwrap();
+            let problems = said_of(&text.replace(right, wrong)).unwrap();
             assert!(
                 problems.len() == 1 && problems[0].starts_with(told),
                 "{problems:?}"
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn whatever_is_wrong_is_said_once_in_words_and_with_the_path_that_kubectl_gives() {
-        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        let text = wordpress();
         for (right, wrong, told) in [
             (
                 "version: \"6.1\"\n",
@@ -222,11 +233,7 @@ mod tests {
             ("\nspec:", "\nspecs:", "specs: there is no such field"),
         ] {
             assert!(text.contains(right), "{right}");
-            let folder = tempfile::tempdir().unwrap();
-            let app = folder.path().join("wordpress");
-            std::fs::create_dir(&app).unwrap();
-            std::fs::write(app.join("app.yaml"), text.replacen(right, wrong, 1)).unwrap();
-            let problems = problems(&app).unwrap();
+            let problems = said_of(&text.replacen(right, wrong, 1)).unwrap();
             assert_eq!(problems[0], told, "{problems:?}");
             let paths = problems
                 .iter()
@@ -240,12 +247,8 @@ mod tests {
 
     #[test]
     fn two_objects_in_a_file_are_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let app = folder.path().join("wordpress");
-        std::fs::create_dir(&app).unwrap();
-        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
-        std::fs::write(app.join("app.yaml"), format!("{text}---\n{text}")).unwrap();
-        let told = format!("{:#}", problems(&app).unwrap_err());
+        let text = wordpress();
+        let told = format!("{:#}", said_of(&format!("{text}---\n{text}")).unwrap_err());
         assert!(
             told.ends_with("holds 2 objects; one is wanted, the app"),
             "{told}"
@@ -254,14 +257,9 @@ mod tests {
 
     #[test]
     fn a_quantity_that_is_none_is_named_with_its_mend() {
-        let folder = tempfile::tempdir().unwrap();
-        let app = folder.path().join("wordpress");
-        std::fs::create_dir(&app).unwrap();
-        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
+        let text = wordpress();
         assert!(text.contains("size: 2Gi"));
-        let text = text.replace("size: 2Gi", "size: 2Gb");
-        std::fs::write(app.join("app.yaml"), text).unwrap();
-        let problems = problems(&app).unwrap();
+        let problems = said_of(&text.replace("size: 2Gi", "size: 2Gb")).unwrap();
         let mend = "\"2Gb\" is no quantity; write a number and a unit, such as 512Mi or 10Gi";
         assert!(
             !problems.is_empty() && problems.iter().all(|told| told.ends_with(mend)),
@@ -271,23 +269,13 @@ mod tests {
 
     #[test]
     fn a_field_that_does_not_exist_is_named_with_its_path() {
-        let folder = tempfile::tempdir().unwrap();
-        let app = folder.path().join("wordpress");
-        std::fs::create_dir(&app).unwrap();
-        let text = std::fs::read_to_string(apps().join("wordpress/app.yaml")).unwrap();
-        std::fs::write(
-            app.join("app.yaml"),
-            text.replace("startupSeconds", "startSeconds"),
-        )
-        .unwrap();
+        let text = wordpress();
         assert_eq!(
-            problems(&app).unwrap(),
+            said_of(&text.replace("startupSeconds", "startSeconds")).unwrap(),
             ["spec.health.startSeconds: there is no such field"]
         );
         // Also one that must be there.
-        let text = text.replace("  versions:", "  verions:");
-        std::fs::write(app.join("app.yaml"), text).unwrap();
-        let problems = problems(&app).unwrap();
+        let problems = said_of(&text.replace("  versions:", "  verions:")).unwrap();
         assert_eq!(problems[0], "spec.verions: there is no such field");
         assert!(problems[1].contains("versions"), "{problems:?}");
     }
