@@ -1,7 +1,7 @@
 //! Failures: what time or an operator of the platform fixes. Retried with backoff, counted by
 //! step, logged once where they are handled.
 
-use plan::health::Refusal;
+use plan::{health::Refusal, quota};
 
 /// What went wrong, by step of the reconciliation.
 #[derive(Debug, thiserror::Error)]
@@ -135,14 +135,14 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         return None;
     };
     let message = status.message.as_str();
-    let (reason, message) = if message.contains("exceeded quota") {
+    let (reason, message) = if quota::is_refusal(message) {
         let less = if kind == "PersistentVolumeClaim" {
             "ask for less (spec.storage), "
         } else {
             ""
         };
         (
-            "QuotaExceeded",
+            quota::EXCEEDED,
             format!(
                 "the organization's quota does not allow {kind} {name}: {}; {less}raise \
                  spec.quota of the Organization, or delete what is not needed",

@@ -25,6 +25,7 @@ use plan::{
     check::is_granted,
     context::DomainSeen,
     domain::report::{HOSTNAME_HELD, SERVED},
+    quota,
 };
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness};
@@ -398,9 +399,10 @@ fn start_watches(
         touch_organization.clone(),
     );
     fence_watch::fences(client, &cache, readiness, tasks, move |namespace| {
-        // Instances wait for the fence.
+        // Instances wait for the fence, or for room in the quota.
         touch_all(&all, &instance, |other| {
-            other.metadata.namespace.as_ref() == Some(&namespace) && !is_granted(other)
+            other.metadata.namespace.as_ref() == Some(&namespace)
+                && (!is_granted(other) || waits_for_room(other))
         });
         let _ = organization.send(namespace);
     });
@@ -610,6 +612,12 @@ fn is_new<N: Eq + std::hash::Hash + Clone, K: Resource>(
     }
     let fingerprint = Fingerprint::of(object);
     known.insert(name.clone(), fingerprint.clone()) != Some(fingerprint)
+}
+
+fn waits_for_room(instance: &AppInstance) -> bool {
+    let conditions = instance.status.as_ref().map(|it| it.conditions.as_slice());
+    condition::find(conditions.unwrap_or_default(), condition::READY)
+        .is_some_and(|ready| ready.reason == quota::EXCEEDED)
 }
 
 fn touch_all(

@@ -10,7 +10,7 @@ use crds::{
 };
 use jiff::Timestamp;
 
-use crate::quota::{Promise, Room};
+use crate::quota::{self, Promise, Room};
 
 /// Facts of the platform, from the operator's configuration.
 #[derive(Clone, Debug)]
@@ -62,7 +62,8 @@ pub struct OrganizationFacts {
     /// How many of its instances come before this one: those that were granted already, and those
     /// that were asked for earlier.
     pub earlier_instances: usize,
-    /// What its quota has room for; `None` until Kubernetes has counted.
+    /// What its quota has room for, beside what others were granted; `None` until Kubernetes has
+    /// counted.
     pub room: Option<Room>,
 }
 
@@ -183,6 +184,25 @@ pub struct WorkloadSeen {
     pub image: String,
     /// What each of its pods is promised.
     pub promise: Promise,
+    /// A pod of a new template is started before an old one ends.
+    pub surges: bool,
+}
+
+impl WorkloadSeen {
+    /// Its pods cannot be created for want of room in the quota.
+    #[must_use]
+    pub fn is_over_quota(&self) -> bool {
+        self.failure.as_deref().is_some_and(quota::is_refusal)
+    }
+
+    /// All its pods are there, and of the latest template.
+    #[must_use]
+    pub fn is_rolled_out(&self) -> bool {
+        self.is_current
+            && self.failure.is_none()
+            && self.replicas == self.wished
+            && self.updated == self.wished
+    }
 }
 
 /// A pod.
@@ -210,6 +230,8 @@ pub struct PodSeen {
     pub last_log_line: Option<String>,
     /// It was evicted, and why.
     pub evicted: Option<String>,
+    /// What it is promised: nothing once it has ended.
+    pub promise: Promise,
 }
 
 impl PodSeen {

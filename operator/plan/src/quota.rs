@@ -4,14 +4,19 @@
 //! for, and one that the quota does not admit leaves the site without a database. What it does not
 //! admit of a new instance leaves that half made.
 //!
-//! What is taken is Kubernetes' own count, so that a wish which it refused takes nothing from others.
-//! Only what grows is judged: what was granted once stays, however small the quota becomes.
+//! What is taken is Kubernetes' own count, so that a wish which it refused takes nothing from others,
+//! and what others were granted and it has not counted yet. Only what grows is judged: what was granted
+//! once stays, however small the quota becomes.
 
-use std::{collections::BTreeMap, iter::Sum, ops::Add};
+use std::{
+    collections::BTreeMap,
+    iter::Sum,
+    ops::{Add, Sub},
+};
 
 use crds::{
-    AppInstance,
-    app_definition::{Resources, Size},
+    AppDefinitionSpec, AppInstance,
+    app_definition::{Engine, Resources, Size},
     quantity,
 };
 use k8s_openapi::{
@@ -19,8 +24,10 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use crate::{Observed, check};
+use crate::{DesiredState, Observed, check, check::Wish};
 
+/// The reason of what has no room.
+pub const EXCEEDED: &str = "QuotaExceeded";
 /// What a ResourceQuota calls the cores that pods request.
 pub const CPU: &str = "requests.cpu";
 /// What it calls their memory.
@@ -106,6 +113,19 @@ impl Add for Promise {
     }
 }
 
+/// What is left; nothing where more is taken than there is.
+impl Sub for Promise {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(other.cpu),
+            memory: self.memory.saturating_sub(other.memory),
+            storage: self.storage.saturating_sub(other.storage),
+        }
+    }
+}
+
 impl Sum for Promise {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), Add::add)
@@ -126,13 +146,15 @@ impl Room {
     pub fn counted(status: &ResourceQuotaStatus) -> Option<Self> {
         let hard = Promise::from(status.hard.as_ref()?);
         let used = Promise::from(status.used.as_ref()?);
-        Some(Self {
-            left: Promise {
-                cpu: hard.cpu.saturating_sub(used.cpu),
-                memory: hard.memory.saturating_sub(used.memory),
-                storage: hard.storage.saturating_sub(used.storage),
-            },
-        })
+        Some(Self { left: hard - used })
+    }
+
+    /// The same, without what others were granted.
+    #[must_use]
+    pub fn without(self, granted: Promise) -> Self {
+        Self {
+            left: self.left - granted,
+        }
     }
 }
 
@@ -147,10 +169,58 @@ pub struct Lack {
     pub left: String,
 }
 
-/// What is missing to this size, if anything is.
+/// Whether these are Kubernetes' words for what a quota has no room for.
 #[must_use]
-pub fn lacks(instance: &AppInstance, size: &Size, observed: &Observed, room: Room) -> Option<Lack> {
-    let (has, wanted) = of_pods(instance, size, observed);
+pub fn is_refusal(message: &str) -> bool {
+    message.contains("exceeded quota")
+}
+
+/// What all pods and volumes of an instance are promised once they are there.
+pub(crate) fn promised(wish: &Wish<'_>, database_pods: i32) -> Promise {
+    let database = of_database(wish.definition, wish.size);
+    let database = database.map(Promise::from).unwrap_or_default();
+    Promise {
+        storage: wish.storage.values().map(|size| value(size)).fold(0, sum),
+        ..database.times(database_pods) + Promise::from(&wish.size.requests).times(wish.replicas())
+    }
+}
+
+/// What an instance was granted and Kubernetes has not counted yet: what its pods and volumes are
+/// promised, without those that there are. Where something is refused or has failed, nothing: it waits
+/// for room like all others, or it would be kept for it for ever.
+#[must_use]
+pub fn due(instance: &AppInstance, desired: &DesiredState, observed: &Observed) -> Promise {
+    let workloads = [&observed.database, &observed.workload];
+    let is_in_trouble = workloads
+        .into_iter()
+        .flatten()
+        .any(|seen| seen.failure.is_some())
+        || observed
+            .jobs
+            .values()
+            .any(|job| job.failed.is_some() || job.podless.is_some());
+    if instance.spec.paused || is_in_trouble {
+        return Promise::default();
+    }
+    let volumes = observed.volumes.values();
+    let volumes = Promise {
+        storage: volumes.map(|seen| value(&seen.requested)).fold(0, sum),
+        ..Promise::default()
+    };
+    let pods: Promise = observed.pods.iter().map(|pod| pod.promise).sum();
+    desired.promised - pods - volumes
+}
+
+/// What is missing to this size of an app, if anything is.
+#[must_use]
+pub fn lacks(
+    instance: &AppInstance,
+    app: &AppDefinitionSpec,
+    size: &Size,
+    observed: &Observed,
+    room: Room,
+) -> Option<Lack> {
+    let (has, wanted) = of_pods(instance, app, size, observed);
     let left = room.left;
     lack("cpu", has.cpu, wanted.cpu, left.cpu, cores)
         .or_else(|| lack("memory", has.memory, wanted.memory, left.memory, bytes))
@@ -168,7 +238,6 @@ pub fn lacks_storage(
         let seen = observed.volumes.get(name);
         seen.map_or(0, |seen| value(&seen.requested))
     };
-    let sum = |sum: u128, each| sum.saturating_add(each);
     let present = sizes.keys().map(|name| has(name)).fold(0, sum);
     let wanted = sizes.values().map(|size| value(size)).fold(0, sum);
     let lack = lack("storage", present, wanted, room.left.storage, bytes)?;
@@ -196,13 +265,18 @@ fn lack(
 }
 
 /// What an instance's pods are promised, and what the same pods would be with this size. Of one that
-/// is new, all that it is about to have. Pods that the quota did not admit are neither: what they wait
-/// for is told by what waits.
-fn of_pods(instance: &AppInstance, size: &Size, observed: &Observed) -> (Promise, Promise) {
+/// is new or was stopped, all that it is about to have. Pods that the quota did not admit are neither:
+/// what they wait for is told by what waits.
+fn of_pods(
+    instance: &AppInstance,
+    app: &AppDefinitionSpec,
+    size: &Size,
+    observed: &Observed,
+) -> (Promise, Promise) {
     if instance.spec.stopped {
         return Default::default();
     }
-    let database = size.database.as_ref().map(|database| &database.requests);
+    let database = of_database(app, size);
     let is_new = !check::is_granted(instance);
     let parts = [
         (&observed.database, database, 1),
@@ -216,7 +290,8 @@ fn of_pods(instance: &AppInstance, size: &Size, observed: &Observed) -> (Promise
     for (seen, requests, first) in parts {
         let Some(requests) = requests else { continue };
         let (has, pods) = match seen {
-            Some(seen) => (seen.promise, seen.wished.min(seen.replicas)),
+            Some(seen) if seen.wished > 0 => (seen.promise, seen.wished.min(seen.replicas)),
+            Some(_) => (Promise::default(), first),
             None if is_new => (Promise::default(), first),
             None => continue,
         };
@@ -224,6 +299,16 @@ fn of_pods(instance: &AppInstance, size: &Size, observed: &Observed) -> (Promise
         sums.1 = sums.1 + Promise::from(requests).times(pods);
     }
     sums
+}
+
+/// What the database of an app of this size requests, where it has one.
+fn of_database<'a>(app: &AppDefinitionSpec, size: &'a Size) -> Option<&'a Resources> {
+    let database = size.database.as_ref()?;
+    (app.database.engine != Engine::None).then_some(&database.requests)
+}
+
+fn sum(sum: u128, each: u128) -> u128 {
+    sum.saturating_add(each)
 }
 
 fn value(quantity: &str) -> u128 {

@@ -1,6 +1,6 @@
 //! Rejection: why a wish is not granted. The person who wrote the object can fix it.
 
-use crate::quota::Lack;
+use crate::quota::{self, Lack};
 
 /// Why a wish is not granted. The variant's name is the condition's reason; the text names the
 /// field or the fact, and the mend.
@@ -244,14 +244,15 @@ impl Rejection {
             Self::NotInAnOrganization { .. } => "NotInAnOrganization",
             Self::OrganizationNotFenced { .. } => "OrganizationNotFenced",
             Self::OrganizationIsLeaving { .. } => "OrganizationIsLeaving",
-            Self::QuotaExceeded { .. } => "QuotaExceeded",
+            Self::QuotaExceeded { .. }
+            | Self::SizeOverQuota { .. }
+            | Self::StorageOverQuota { .. } => quota::EXCEEDED,
             Self::UnknownApp { .. } => "UnknownApp",
             Self::DefinitionInvalid { .. } => "DefinitionInvalid",
             Self::UnknownVersion { .. } => "UnknownVersion",
             Self::DataOfAnotherApp { .. } => "DataOfAnotherApp",
             Self::CannotUpgrade { .. } => "CannotUpgrade",
             Self::UnknownSize { .. } => "UnknownSize",
-            Self::SizeOverQuota { .. } | Self::StorageOverQuota { .. } => "QuotaExceeded",
             Self::TooManyReplicas { .. } => "TooManyReplicas",
             Self::UnknownSetting { .. } => "UnknownSetting",
             Self::InvalidSetting { .. } => "InvalidSetting",

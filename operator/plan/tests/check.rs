@@ -8,10 +8,13 @@ use crds::{
     organization::PodSecurity,
     route::Access,
 };
-use k8s_openapi::{api::core::v1::ResourceQuotaStatus, apimachinery::pkg::api::resource::Quantity};
+use k8s_openapi::{
+    api::core::v1::ResourceQuotaStatus,
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
 use plan::{
     Observed, Rejection,
-    context::VolumeSeen,
+    context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen},
     quota::{Promise, Room},
 };
 
@@ -272,6 +275,131 @@ fn a_first_order_without_room_in_the_quota_is_refused_before_anything_is_made() 
     let begun = wordpress().after(&shop());
     let with_address = shop().host("shop-x7k2m9p4qa.apps.example");
     granted(&with_room(begun, "0", "0", "0"), &with_address);
+}
+
+#[test]
+fn a_stopped_instance_without_room_in_the_quota_is_not_half_started() {
+    let stopped = wordpress().after(&granted_before().stopped());
+    let room = |memory: &str| with_room(stopped.clone(), "4", memory, "1Ti");
+    granted(&room("0"), &granted_before().stopped());
+    let (reason, message) = refused(&room("319Mi"), &granted_before());
+    assert_eq!(reason, "QuotaExceeded");
+    assert!(message.contains("needs 320Mi"), "{message}");
+    granted(&room("320Mi"), &granted_before());
+}
+
+#[test]
+fn an_app_without_a_database_needs_no_room_for_one() {
+    let bare = wordpress().change(|spec| {
+        spec.database.engine = Engine::None;
+        spec.env.clear();
+        spec.jobs.clear();
+    });
+    let (_, message) = refused(&with_room(bare.clone(), "4", "191Mi", "1Ti"), &shop());
+    assert!(message.contains("needs 192Mi"), "{message}");
+    granted(&with_room(bare, "4", "192Mi", "1Ti"), &shop());
+}
+
+/// What an instance is due in this world.
+fn due(world: &World, instance: &Instance) -> Promise {
+    plan::quota::due(instance, &granted(world, instance), &world.observed)
+}
+
+/// A pod that is promised what those of the small WordPress are.
+fn pod_of(component: &str) -> PodSeen {
+    let (cpu, memory) = match component {
+        "database" => ("25m", "128Mi"),
+        _ => ("50m", "192Mi"),
+    };
+    PodSeen {
+        component: component.to_owned(),
+        promise: Promise::new(cpu, memory),
+        ..PodSeen::default()
+    }
+}
+
+#[test]
+fn what_was_granted_is_due_until_it_is_there() {
+    let new = wordpress();
+    let all = due(&new, &shop());
+    assert_eq!(all.memory, Promise::new("0", "320Mi").memory);
+    assert!(all.storage > 0, "its volumes");
+    assert_eq!(due(&new, &shop().stopped()).memory, 0);
+    // The pod of the installation stands for the app's, which follows it.
+    let begun = new.clone().after(&shop());
+    assert_eq!(due(&begun, &shop()), Promise { storage: 0, ..all });
+    let pods = |components: &[&str]| {
+        let pods = components.iter().map(|it| pod_of(it)).collect();
+        begun.clone().see(|seen| seen.pods = pods)
+    };
+    let database = due(&pods(&["database"]), &shop());
+    assert_eq!(database, Promise::new("50m", "192Mi"));
+    assert_eq!(
+        due(&pods(&["database", "job"]), &shop()),
+        Promise::default()
+    );
+}
+
+#[test]
+fn what_is_refused_or_has_failed_is_not_kept_room_for() {
+    let begun = wordpress().after(&shop());
+    let job = |edit: fn(&mut JobSeen)| {
+        begun.clone().see(|seen| {
+            seen.jobs.values_mut().for_each(edit);
+        })
+    };
+    let refusal = || Some("exceeded quota: tutti".to_owned());
+    assert_ne!(due(&job(|_| {}), &shop()), Promise::default());
+    let nothing = [
+        job(|job| job.failed = Some("BackoffLimitExceeded".to_owned())),
+        job(|job| job.podless = Some("exceeded quota: tutti".to_owned())),
+        begun
+            .clone()
+            .see(|seen| seen.database.as_mut().unwrap().failure = refusal()),
+    ];
+    for world in nothing {
+        assert_eq!(due(&world, &shop()), Promise::default());
+    }
+    let paused = {
+        let mut shop = shop();
+        shop.spec.paused = true;
+        shop
+    };
+    assert_eq!(due(&begun, &paused), Promise::default());
+}
+
+#[test]
+fn a_pod_ends_before_the_next_one_starts_only_where_the_quota_has_no_room_for_both() {
+    let running = wordpress().after(&granted_before());
+    let surges = |world: &World| {
+        let deployment = granted(world, &granted_before()).workload.unwrap();
+        let rolling = deployment.spec.unwrap().strategy.unwrap().rolling_update;
+        let IntOrString::Int(surge) = rolling.unwrap().max_surge.unwrap() else {
+            panic!("a share of pods");
+        };
+        surge == 1
+    };
+    let seen = |edit: fn(&mut WorkloadSeen)| {
+        running
+            .clone()
+            .see(|seen| edit(seen.workload.as_mut().unwrap()))
+    };
+    assert!(surges(&running));
+    let rolling = |seen: &mut WorkloadSeen| seen.updated = 0;
+    assert!(surges(&seen(rolling)));
+    assert!(surges(&seen(|seen| {
+        seen.updated = 0;
+        seen.failure = Some("violates PodSecurity".to_owned());
+    })));
+    assert!(!surges(&seen(|seen| {
+        seen.updated = 0;
+        seen.failure = Some("exceeded quota: tutti".to_owned());
+    })));
+    // It stays so until all are there, or the one that ended would be started again.
+    assert!(!surges(&seen(|seen| {
+        (seen.surges, seen.updated, seen.replicas) = (false, 0, 0);
+    })));
+    assert!(surges(&seen(|seen| seen.surges = false)));
 }
 
 #[test]

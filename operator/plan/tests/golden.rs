@@ -42,6 +42,7 @@ fn objects(state: &DesiredState) -> Objects {
         version,
         memory_limit: _,
         health: _,
+        promised: _,
     } = state;
     let mut objects = Objects::new();
     let mut add = |value: Value| {

@@ -371,6 +371,33 @@ fn trouble_of_a_pod_that_goes_away_is_nobodys_business() {
 }
 
 #[test]
+fn a_pod_that_ends_so_that_the_next_one_has_room_is_no_trouble() {
+    let rolling = |edit: fn(&mut WorkloadSeen)| {
+        let refused = the_workload(running(), |seen| {
+            seen.failure = Some("pods \"shop-1\" is forbidden: exceeded quota: tutti".into());
+            seen.updated = 0;
+        });
+        the_workload(refused, edit)
+    };
+    let next = rolling(|_| {});
+    let report = next.report(&shop());
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "RollingOut");
+    says(message, &["one ends before the next is started"]);
+    let ended = |seen: &mut WorkloadSeen| (seen.surges, seen.replicas) = (false, 0);
+    let ending = rolling(ended).see(|seen| {
+        seen.pods.push(PodSeen {
+            is_deleting: true,
+            ..pod("shop-0", "web")
+        });
+    });
+    let report = ending.report(&shop());
+    on_its_way(&report, condition::WORKLOAD_READY, "RollingOut");
+    // And then it had none.
+    let report = rolling(ended).report(&shop());
+    stuck(&report, condition::WORKLOAD_READY, "QuotaExceeded");
+}
+
+#[test]
 fn a_quota_that_is_used_up_is_told_with_kubernetes_numbers() {
     let words = "pods \"shop-1\" is forbidden: exceeded quota: tutti, requested: \
                  requests.memory=192Mi, used: requests.memory=16Gi, limited: requests.memory=16Gi";

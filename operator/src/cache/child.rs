@@ -13,7 +13,7 @@ use k8s_openapi::{
         batch::v1::Job,
         core::v1::{PersistentVolumeClaim, Pod},
     },
-    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+    apimachinery::pkg::{apis::meta::v1::ManagedFieldsEntry, util::intstr::IntOrString},
 };
 use kube::{
     Resource, ResourceExt,
@@ -339,6 +339,10 @@ impl Digest for Deployment {
             failure,
             image: image(spec.template.spec.as_ref()),
             promise: promise(spec.template.spec.as_ref()),
+            surges: spec
+                .strategy
+                .and_then(|strategy| strategy.rolling_update?.max_surge)
+                .is_some_and(|surge| surge != IntOrString::Int(0)),
         })
     }
 }
@@ -357,6 +361,7 @@ impl Digest for StatefulSet {
             failure: None,
             image: image(spec.template.spec.as_ref()),
             promise: promise(spec.template.spec.as_ref()),
+            surges: false,
         })
     }
 }
@@ -461,6 +466,10 @@ impl Digest for Pod {
             last_log_line: None,
             evicted: (status.reason.as_deref() == Some("Evicted"))
                 .then(|| status.message.unwrap_or_default()),
+            promise: match status.phase.as_deref() {
+                Some("Succeeded" | "Failed") => Promise::default(),
+                _ => promise(self.spec.as_ref()),
+            },
         })
     }
 }

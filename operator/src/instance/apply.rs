@@ -90,6 +90,7 @@ pub async fn apply(
         version,
         memory_limit: _,
         health: _,
+        promised: _,
     } = desired;
     let owner = account.owner_references().first();
     let writer = Writer {

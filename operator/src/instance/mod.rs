@@ -10,6 +10,7 @@
 
 mod apply;
 mod finalize;
+mod grants;
 mod lost;
 mod observe;
 mod report;
@@ -18,7 +19,7 @@ mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{AppInstance, labels};
+use crds::{AppDefinition, AppInstance, labels};
 use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
@@ -26,7 +27,8 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use plan::{
-    Context, Observed, Platform, Rejection, check::is_granted, context::OrganizationFacts, names,
+    Context, DesiredState, Observed, Platform, Rejection, check::is_granted,
+    context::OrganizationFacts, names, quota,
 };
 use rand::RngExt as _;
 
@@ -45,6 +47,7 @@ pub struct Instances {
     pub(crate) platform: Platform,
     pub(crate) metrics: Metrics,
     pub(crate) news: News,
+    grants: grants::Grants,
     troubles: trouble::Troubles,
     written: Written<InstanceKey>,
     backoff: crate::backoff::Backoffs<InstanceKey>,
@@ -57,6 +60,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often something that was refused is tried again: what it waits for, such as a larger quota,
 /// is no event of ours.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+/// The same while the pods of others are being made: what is left is known in a moment.
+const CROWDED_AGAIN: Duration = Duration::from_secs(1);
 /// How soon an instance is looked at again of which the watch has not told what we wrote ourselves.
 const UNTOLD_AGAIN: Duration = Duration::from_millis(100);
 /// How soon jobs that have ended well are deleted, once status says what came of them.
@@ -72,6 +77,7 @@ impl Instances {
             cache,
             platform,
             metrics,
+            grants: grants::Grants::default(),
             troubles: trouble::Troubles::default(),
             written: Written::default(),
             backoff: crate::backoff::Backoffs::new(FIRST_WAIT, LONGEST_WAIT),
@@ -129,6 +135,7 @@ pub fn retry(instance: Arc<AppInstance>, failure: &Failure, operator: Arc<Instan
 async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Action, Failure> {
     let key = key_of(instance);
     if instance.metadata.deletion_timestamp.is_some() {
+        operator.grants.forget(&key);
         let finalized = finalize::finalize(instance, &key, operator).await;
         if let Err(failure) = &finalized
             && operator.backoff.count(&key) >= FAILURES_THAT_LAST
@@ -165,16 +172,16 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
             pod_security: organization.spec.pod_security,
             most_instances: usize::try_from(organization.spec.quota.instances).unwrap_or_default(),
             earlier_instances: earlier_instances(operator, instance, &key),
-            room: operator.cache.room(&key.namespace),
+            room: None,
         });
-    let token = host_token();
-    let context = Context {
-        platform: &operator.platform,
+    let plan = decide(
+        operator,
+        instance,
+        &key,
+        definition.as_deref(),
         organization,
-        observed: &observed,
-        host_token: &token,
-    };
-    let plan = plan::desired_state(instance, definition.as_deref(), &context);
+        &observed,
+    );
     if let Err(rejection) = &plan
         && lost::find(operator, &key, &uid, rejection).await?
     {
@@ -218,8 +225,12 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok())
         // A moment later than the deadline, so that it has passed when we look.
         .map(|wait| wait + Duration::from_millis(200));
-    let is_refused = !refusals.is_empty() || plan.as_ref().is_err_and(Rejection::waits_for_room);
-    let again = is_refused.then_some(REFUSED_AGAIN);
+    let waits_for_room = plan.as_ref().is_err_and(Rejection::waits_for_room);
+    let again = if waits_for_room && operator.grants.others_wait(&key) {
+        Some(CROWDED_AGAIN)
+    } else {
+        (waits_for_room || !refusals.is_empty()).then_some(REFUSED_AGAIN)
+    };
     let trouble = operator.troubles.look_again(&key);
     let tidy = keeps_jobs.then_some(TIDY_AGAIN);
     Ok([wake, again, trouble, tidy]
@@ -227,6 +238,33 @@ async fn make_true(instance: &AppInstance, operator: &Instances) -> Result<Actio
         .flatten()
         .min()
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What the instance should be, with the room that others leave it.
+fn decide(
+    operator: &Instances,
+    instance: &AppInstance,
+    key: &InstanceKey,
+    definition: Option<&AppDefinition>,
+    organization: Option<OrganizationFacts>,
+    observed: &Observed,
+) -> Result<DesiredState, Rejection> {
+    let token = host_token();
+    let counted = operator.cache.room(&key.namespace);
+    operator.grants.decide(key, counted, |room| {
+        let context = Context {
+            platform: &operator.platform,
+            organization: organization.map(|facts| OrganizationFacts { room, ..facts }),
+            observed,
+            host_token: &token,
+        };
+        let plan = plan::desired_state(instance, definition, &context);
+        let due = plan
+            .as_ref()
+            .map(|desired| quota::due(instance, desired, observed))
+            .unwrap_or_default();
+        (plan, due)
+    })
 }
 
 /// Routes of hostnames that are not the instance's any more go at once, also while nothing else is

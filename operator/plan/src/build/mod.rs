@@ -29,7 +29,10 @@ pub(crate) use jobs::RETRIES;
 pub use metadata::{COMPONENT_DATABASE, COMPONENT_JOB, COMPONENT_WEB, HOST_ANNOTATION};
 pub use secrets::SecretWish;
 
-use crate::check::Wish;
+use crate::{
+    check::Wish,
+    quota::{self, Promise},
+};
 
 /// Everything that an instance consists of. Applying it destructures this without `..`, so that a
 /// kind which nobody applies does not compile.
@@ -65,6 +68,9 @@ pub struct DesiredState {
     pub url: String,
     /// The name of its size.
     pub size: String,
+    /// What its pods and volumes are promised once all are there.
+    #[serde(skip)]
+    pub promised: Promise,
     /// The version that is installed once the workload is in place.
     pub version: Option<String>,
     /// The size's limits in words, for messages about them.
@@ -123,6 +129,7 @@ pub fn build(wish: &Wish<'_>) -> DesiredState {
         host: wish.host.clone(),
         url: crate::check::url(&wish.host, wish.context.platform.https_port),
         size: wish.size.name.clone(),
+        promised: quota::promised(wish, i32::from(database::is_needed(wish))),
         version: installed(wish).map(str::to_owned),
         memory_limit: wish.size.limits.memory.clone(),
         health: health(wish),

@@ -68,10 +68,7 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
             selector: metadata::label_selector(wish, COMPONENT_WEB),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
-                }),
+                rolling_update: Some(rolling_update(wish)),
             }),
             progress_deadline_seconds: Some(
                 wish.definition.health.startup_seconds.saturating_add(60),
@@ -103,6 +100,19 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
         }),
         status: None,
     })
+}
+
+/// A new pod answers before an old one ends. Where the quota has no room for one more, an old one ends
+/// first, until all are as wished: else a full organization could change nothing, nor shrink.
+fn rolling_update(wish: &Wish<'_>) -> RollingUpdateDeployment {
+    let surges = match &wish.context.observed.workload {
+        Some(seen) => !seen.is_over_quota() && (seen.surges || seen.is_rolled_out()),
+        None => true,
+    };
+    RollingUpdateDeployment {
+        max_surge: Some(IntOrString::Int(surges.into())),
+        max_unavailable: Some(IntOrString::Int((!surges).into())),
+    }
 }
 
 /// Pods that share a volume which only one node can mount must be on one node, or the second one

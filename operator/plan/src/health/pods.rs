@@ -5,6 +5,7 @@ use crate::{
     build::{COMPONENT_DATABASE, COMPONENT_JOB},
     context::{Observed, PodSeen},
     health::{Finding, deadline},
+    quota,
 };
 use jiff::Timestamp;
 
@@ -230,9 +231,9 @@ fn no_node_fits(pod: &PodSeen, why: &str, now: Timestamp) -> Finding {
 
 /// Kubernetes' words for why pods cannot be created, sorted into ours.
 pub(super) fn creation_failure(message: &str) -> Finding {
-    if message.contains("exceeded quota") {
+    if quota::is_refusal(message) {
         Finding::stuck(
-            "QuotaExceeded",
+            quota::EXCEEDED,
             format!(
                 "the organization's quota does not allow it: {}; raise spec.quota of the \
                  Organization, stop or shrink another instance, or choose a smaller size here",

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube_core::ResourceExt as _;
 
 use super::{Finding, deadline, jobs, pods};
-use crate::{DesiredState, Observed, build::COMPONENT_WEB};
+use crate::{DesiredState, Observed, build::COMPONENT_WEB, context::WorkloadSeen};
 
 pub(super) fn judge(
     instance: &AppInstance,
@@ -33,6 +33,14 @@ pub(super) fn judge(
             None,
         ));
     };
+    if makes_room(seen, observed) {
+        return Some(Finding::on_its_way(
+            "RollingOut",
+            "the organization's quota has no room for one more pod, so that one ends before the \
+             next is started",
+            None,
+        ));
+    }
     if let Some(failure) = &seen.failure {
         return Some(pods::creation_failure(failure));
     }
@@ -101,4 +109,11 @@ pub(super) fn judge(
     } else {
         Finding::on_its_way("Starting", "the app is starting", until)
     })
+}
+
+/// Whether a pod that the quota does not admit takes the place of one that is about to end, or ends.
+fn makes_room(seen: &WorkloadSeen, observed: &Observed) -> bool {
+    let is_next = seen.surges && seen.updated < seen.wished && seen.replicas >= seen.wished;
+    let ends = || pods::of(observed, COMPONENT_WEB).any(|pod| pod.is_deleting);
+    seen.is_over_quota() && (is_next || ends())
 }

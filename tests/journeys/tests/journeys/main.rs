@@ -2,6 +2,7 @@
 
 mod a_certificate_of_ones_own;
 mod a_customer_brings_a_domain;
+mod a_full_organization_goes_on;
 mod a_name_moves_to_another_organization;
 mod a_person_gets_a_wordpress;
 mod a_renewal_goes_unnoticed;
