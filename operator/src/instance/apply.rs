@@ -595,21 +595,6 @@ pub async fn observed_metadata(
     })
 }
 
-/// Metadata of an object of this instance's, also of one that lost its labels and is out of the
-/// watch's sight.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn own_metadata(
-    operator: &Instances,
-    key: &InstanceKey,
-    kind: Kind,
-    name: &str,
-) -> Result<Option<ObjectMeta>, Failure> {
-    let found = observed_metadata(operator, key, kind, name).await?;
-    Ok(found.filter(|found| is_of(found, key)))
-}
-
 pub(super) fn trouble(part: &'static str, kind: Kind, name: &str, error: kube::Error) -> Trouble {
     let kind = format!("{kind:?}");
     match refusal(part, &kind, name, &error) {

@@ -16,12 +16,12 @@ use plan::names::claims;
 
 use super::{
     Instances,
-    apply::{delete_child, own_metadata},
+    apply::{delete_child, observed_metadata},
 };
 use crate::{
     cache::{
         Child, Children, InstanceKey, Kind, Seen,
-        child::{Applied, Kept},
+        child::{Applied, Kept, is_made_for},
     },
     failure::Failure,
 };
@@ -46,7 +46,7 @@ pub async fn finalize(
     // First of all nobody is let in any more: a site whose database goes before it shows errors.
     let routes = kept.extract_if(.., |(kind, _), _| *kind == Kind::Route);
     delete(operator, key, &routes.collect()).await?;
-    kept.retain(|(kind, _), _| matches!(kind, Kind::PersistentVolumeClaim | Kind::Secret));
+    kept.retain(|(kind, _), child| is_data(*kind) && is_not_anothers(instance, child));
     if instance.spec.deletion_policy == DeletionPolicy::Delete {
         let unseen = without_labels(instance, key, operator, &kept).await?;
         kept.extend(unseen);
@@ -93,8 +93,22 @@ async fn delete(
     join_all(deletions).await.into_iter().collect()
 }
 
-/// Volumes and Secrets that lost their labels: out of the watch's sight, and still this instance's,
-/// whose address they remember.
+fn is_data(kind: Kind) -> bool {
+    matches!(kind, Kind::PersistentVolumeClaim | Kind::Secret)
+}
+
+/// Somebody may have labelled as this instance's what remembers another's address.
+fn is_not_anothers(instance: &AppInstance, child: &Child) -> bool {
+    let remembered = match &child.seen {
+        Seen::Volume { kept, .. } | Seen::Secret(kept) => kept.host.as_ref(),
+        _ => None,
+    };
+    let given = instance.status.as_ref().and_then(|it| it.host.as_ref());
+    given.is_none() || remembered.is_none() || remembered == given
+}
+
+/// Volumes and Secrets whose labels were taken away or changed: out of the watch's sight, and still this
+/// instance's, whose address they remember.
 async fn without_labels(
     instance: &AppInstance,
     key: &InstanceKey,
@@ -111,9 +125,12 @@ async fn without_labels(
         .chain(secrets.map(|name| (Kind::Secret, name)))
         .filter(|slot| !known.contains_key(slot));
     let host = &status.host;
+    let uid = instance.metadata.uid.as_deref().unwrap_or_default();
     let looks = slots.map(|(kind, name)| async move {
-        let found = own_metadata(operator, key, kind, &name).await?;
-        let ours = found.filter(|found| host.is_some() && Kept::of(found).host == *host);
+        let found = observed_metadata(operator, key, kind, &name).await?;
+        let ours = found
+            .filter(|found| is_made_for(found, uid))
+            .filter(|found| host.is_some() && Kept::of(found).host == *host);
         Ok(ours.map(|found| {
             let child = Child {
                 applied: Applied::of(&found),

@@ -549,7 +549,7 @@ fn a_secret_that_is_going_away_is_told_without_asking_for_it_again_and_again() {
 }
 
 #[test]
-fn what_lost_its_labels_goes_too_when_an_instance_takes_its_data_along() {
+fn what_lost_its_labels_or_is_called_anothers_goes_too_when_an_instance_takes_its_data_along() {
     stage::test(async |stage| {
         let life = begin(stage, "unseen").await?;
         // Otherwise the labels come back.
@@ -557,13 +557,32 @@ fn what_lost_its_labels_goes_too_when_an_instance_takes_its_data_along() {
         stories::change(&life.ground.instances, wish).await?;
         life.ready_says("Running").await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        for (kind, name) in [
-            (Kind::Secret, "shop-admin-password"),
-            (Kind::PersistentVolumeClaim, "shop-files"),
+        let unseen = remove("/metadata/labels/app.kubernetes.io~1managed-by");
+        let anothers = replace(
+            "/metadata/labels/app.kubernetes.io~1instance",
+            json!("blog"),
+        );
+        for (kind, name, patch) in [
+            (Kind::Secret, "shop-admin-password", &unseen),
+            (Kind::Secret, "shop-database", &anothers),
+            (Kind::PersistentVolumeClaim, "shop-files", &anothers),
         ] {
-            let path = "/metadata/labels/app.kubernetes.io~1managed-by";
-            perform(&life, &edit(kind, name, remove(path))).await?;
+            perform(&life, &edit(kind, name, patch.clone())).await?;
         }
+        // What remembers another's address is that one's, whatever its labels say.
+        let of_another = Api::<Secret>::namespaced(stage.client.clone(), &life.ground.namespace);
+        let secret = serde_json::from_value(json!({
+            "metadata": {
+                "name": "others-token",
+                "labels": {
+                    "app.kubernetes.io/managed-by": "tutti-operator",
+                    "app.kubernetes.io/instance": "shop",
+                },
+                "annotations": { "tutti.dev/host": "others-x7k2m9p4qa.apps.example" },
+            },
+            "stringData": { "value": "another's" },
+        }))?;
+        of_another.create(&PostParams::default(), &secret).await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let gone = DeleteParams::default();
         life.ground.instances.delete(INSTANCE, &gone).await?;
@@ -571,9 +590,14 @@ fn what_lost_its_labels_goes_too_when_an_instance_takes_its_data_along() {
         let rest = life.end().await?;
         let data: Vec<_> = rest
             .keys()
-            .filter(|name| name.contains("shop-admin-password") || name.contains("shop-files"))
+            .filter(|name| name.starts_with("Secret/shop-") || name.contains("shop-files"))
             .collect();
         ensure!(data.is_empty(), "{data:?} are left");
+        let others = of_another.get_metadata_opt("others-token").await?;
+        ensure!(
+            others.is_some_and(|it| it.metadata.deletion_timestamp.is_none()),
+            "it took another's Secret along"
+        );
         Ok(())
     });
 }
