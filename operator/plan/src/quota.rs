@@ -72,6 +72,16 @@ impl Promise {
             .sum()
     }
 
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            memory: self.memory.max(other.memory),
+            storage: self.storage.max(other.storage),
+        }
+    }
+
     /// The same to so many pods.
     #[must_use]
     pub fn times(self, pods: i32) -> Self {
@@ -132,30 +142,41 @@ impl Sum for Promise {
     }
 }
 
+/// What Kubernetes has counted of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What there may be.
+    pub hard: Promise,
+    /// What is taken: by all pods that it admitted and have not ended, and all claims, also those that
+    /// people made by hand.
+    pub used: Promise,
+}
+
+impl Count {
+    /// As it says; `None` until it has counted.
+    #[must_use]
+    pub fn of(status: &ResourceQuotaStatus) -> Option<Self> {
+        Some(Self {
+            hard: Promise::from(status.hard.as_ref()?),
+            used: Promise::from(status.used.as_ref()?),
+        })
+    }
+
+    /// What is left beside what was seen and what others are due. Pods are often seen before the count
+    /// that they are part of.
+    #[must_use]
+    pub fn room(self, seen: Promise, due: Promise) -> Room {
+        Room {
+            left: self.hard - self.used.max(seen) - due,
+        }
+    }
+}
+
 /// What an organization may still promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// What is left of its quota.
     pub left: Promise,
-}
-
-impl Room {
-    /// As Kubernetes has counted: all pods that it admitted and have not ended, and all claims, also
-    /// those that people made by hand. `None` until it has counted.
-    #[must_use]
-    pub fn counted(status: &ResourceQuotaStatus) -> Option<Self> {
-        let hard = Promise::from(status.hard.as_ref()?);
-        let used = Promise::from(status.used.as_ref()?);
-        Some(Self { left: hard - used })
-    }
-
-    /// The same, without what others were granted.
-    #[must_use]
-    pub fn without(self, granted: Promise) -> Self {
-        Self {
-            left: self.left - granted,
-        }
-    }
 }
 
 /// What is missing, as a person writes it.
@@ -202,13 +223,19 @@ pub fn due(instance: &AppInstance, desired: &DesiredState, observed: &Observed) 
     if instance.spec.paused || is_in_trouble {
         return Promise::default();
     }
+    desired.promised - taken(observed)
+}
+
+/// What the pods and volumes that an instance has are promised.
+#[must_use]
+pub fn taken(observed: &Observed) -> Promise {
     let volumes = observed.volumes.values();
     let volumes = Promise {
         storage: volumes.map(|seen| value(&seen.requested)).fold(0, sum),
         ..Promise::default()
     };
     let pods: Promise = observed.pods.iter().map(|pod| pod.promise).sum();
-    desired.promised - pods - volumes
+    pods + volumes
 }
 
 /// What is missing to this size of an app, if anything is.

@@ -15,7 +15,7 @@ use k8s_openapi::{
 use plan::{
     Observed, Rejection,
     context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen},
-    quota::{Promise, Room},
+    quota::{Count, Promise},
 };
 
 use crate::support::{Instance, World, instance, world};
@@ -198,7 +198,8 @@ fn with_room(mut world: World, cpu: &str, memory: &str, storage: &str) -> World 
         ])),
         used: Some(quantities(&[("requests.cpu", "0")])),
     };
-    world.organization.as_mut().unwrap().room = Room::counted(&status);
+    world.organization.as_mut().unwrap().room =
+        Count::of(&status).map(|count| count.room(Promise::default(), Promise::default()));
     world
 }
 
@@ -209,16 +210,32 @@ fn what_is_left_is_what_kubernetes_has_counted() {
             let size = Quantity(size.to_owned());
             Some([("requests.memory".to_owned(), size)].into())
         };
-        Room::counted(&ResourceQuotaStatus {
+        Count::of(&ResourceQuotaStatus {
             hard: of("2Gi"),
             used: used.and_then(of),
         })
     };
     assert_eq!(counted(None), None, "nobody has counted yet");
-    let left = |used| counted(Some(used)).unwrap().left;
-    assert_eq!(left("1536Mi"), Promise::new("0", "512Mi"));
+    let left = |used, seen, due| {
+        let of = |memory| Promise::new("0", memory);
+        let room = counted(Some(used)).unwrap().room(of(seen), of(due));
+        room.left
+    };
+    let left_is = |memory| Promise::new("0", memory);
+    assert_eq!(left("1536Mi", "0", "0"), left_is("512Mi"));
     assert_eq!(
-        left("3Gi"),
+        left("1536Mi", "1Gi", "0"),
+        left_is("512Mi"),
+        "seen and counted"
+    );
+    assert_eq!(
+        left("512Mi", "1Gi", "0"),
+        left_is("1Gi"),
+        "seen before the count"
+    );
+    assert_eq!(left("512Mi", "512Mi", "1Gi"), left_is("512Mi"));
+    assert_eq!(
+        left("3Gi", "0", "0"),
         Promise::default(),
         "the quota was made smaller"
     );

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use plan::quota::Room;
+use plan::quota::Count;
 
 use super::child::Applied;
 
@@ -25,8 +25,8 @@ pub enum FenceKind {
 pub struct Fence {
     /// What was applied to it.
     pub applied: Applied,
-    /// What is left of a quota, once Kubernetes has counted.
-    pub room: Option<Room>,
+    /// What is counted of a quota, once Kubernetes has.
+    pub count: Option<Count>,
 }
 
 /// By namespace and kind.

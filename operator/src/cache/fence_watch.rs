@@ -1,5 +1,5 @@
 //! The watches of organizations' fences: metadata is enough to see that they are as applied, and
-//! quotas are watched whole for what is left of them.
+//! quotas are watched whole for what is counted of them.
 
 use std::{collections::HashSet, sync::PoisonError};
 
@@ -16,7 +16,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use plan::{organization::FENCE, quota::Room};
+use plan::{organization::FENCE, quota::Count};
 use service::Readiness;
 use tokio::task::JoinSet;
 
@@ -44,11 +44,11 @@ pub fn fences(
                         forget_unlisted(&cache, kind, &listed, &touched);
                         check.set(true);
                     }
-                    Ok(Touch::There(metadata, room)) => {
+                    Ok(Touch::There(metadata, count)) => {
                         let organization = organization_of(kind, &metadata);
                         listed.insert(organization.clone());
                         let key = (organization, kind);
-                        if cache.note_fence(&key, Applied::of(&metadata), room) {
+                        if cache.note_fence(&key, Applied::of(&metadata), count) {
                             touched(key.0);
                         }
                     }
@@ -76,7 +76,7 @@ pub fn fences(
 enum Touch {
     Begun,
     Loaded,
-    There(Box<ObjectMeta>, Option<Room>),
+    There(Box<ObjectMeta>, Option<Count>),
     Gone(Box<ObjectMeta>),
 }
 
@@ -98,23 +98,23 @@ where
 fn quotas(client: &Client, config: watcher::Config) -> Touches {
     let api: Api<ResourceQuota> = Api::all(client.clone());
     touches(watcher(api, config), |quota| {
-        let room = quota.status.as_ref().and_then(Room::counted);
-        (quota.metadata, room)
+        let count = quota.status.as_ref().and_then(Count::of);
+        (quota.metadata, count)
     })
 }
 
-/// What of each object is kept: its metadata, and what is left of a quota.
+/// What of each object is kept: its metadata, and what is counted of a quota.
 fn touches<K: Send + 'static>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    kept: impl Fn(K) -> (ObjectMeta, Option<Room>) + Send + 'static,
+    kept: impl Fn(K) -> (ObjectMeta, Option<Count>) + Send + 'static,
 ) -> Touches {
     let stream = events.default_backoff().map(move |event| {
         Ok(match event? {
             Event::Init => Touch::Begun,
             Event::InitDone => Touch::Loaded,
             Event::InitApply(object) | Event::Apply(object) => {
-                let (metadata, room) = kept(object);
-                Touch::There(Box::new(metadata), room)
+                let (metadata, count) = kept(object);
+                Touch::There(Box::new(metadata), count)
             }
             Event::Delete(object) => Touch::Gone(Box::new(kept(object).0)),
         })

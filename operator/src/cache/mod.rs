@@ -26,7 +26,7 @@ use kube::{
     core::ObjectMeta,
     runtime::reflector::{ObjectRef, Store},
 };
-use plan::quota::Room;
+use plan::quota::Count;
 
 pub use child::{Child, Kind, Seen};
 
@@ -201,20 +201,20 @@ impl Cache {
         &self.fences
     }
 
-    /// Takes note of an object of a fence, and of what is left of a quota where that is told, unless
+    /// Takes note of an object of a fence, and of what is counted of a quota where that is told, unless
     /// something newer is known. Returns whether it is news.
     pub fn note_fence(
         &self,
         key: &(String, fence::FenceKind),
         mut applied: child::Applied,
-        room: Option<Room>,
+        count: Option<Count>,
     ) -> bool {
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
         let known = fences.entry(key.clone()).or_default();
         let is_news = known.applied.is_news(&mut applied);
         if is_news {
             known.applied = applied;
-            known.room = room.or(known.room);
+            known.count = count.or(known.count);
         }
         is_news
     }
@@ -232,13 +232,13 @@ impl Cache {
             })
     }
 
-    /// What an organization's quota has room for; `None` until Kubernetes has counted.
+    /// What Kubernetes has counted of an organization's quota; `None` until it has.
     #[must_use]
-    pub fn room(&self, organization: &str) -> Option<Room> {
+    pub fn counted(&self, organization: &str) -> Option<Count> {
         let fences = self.fences.read().unwrap_or_else(PoisonError::into_inner);
         fences
             .get(&(organization.to_owned(), fence::FenceKind::Quota))?
-            .room
+            .count
     }
 
     /// Domains that name an instance, in the order of their hostnames.

@@ -10,38 +10,47 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use plan::quota::{Promise, Room};
+use plan::quota::{Count, Promise, Room};
 
 use crate::cache::InstanceKey;
 
-/// What the instances of an organization are due, by name.
-type Due = HashMap<String, Promise>;
+/// What an instance was granted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Grant {
+    /// What of it was seen to be there.
+    taken: Promise,
+    /// What of it is not there yet.
+    due: Promise,
+}
 
-/// What is granted and not counted.
+/// The instances of an organization, by name.
+type Granted = HashMap<String, Grant>;
+
+/// What organizations were granted, by their names.
 #[derive(Default)]
-pub struct Grants(Mutex<HashMap<String, Arc<Mutex<Due>>>>);
+pub struct Grants(Mutex<HashMap<String, Arc<Mutex<Granted>>>>);
 
 impl Grants {
-    /// Decides about an instance with what Kubernetes counts as left, less what the others of its
-    /// organization are due, and takes note of what this one is. One decision at a time in each
-    /// organization.
+    /// Decides about an instance, of which so much is there, with what Kubernetes counts as left less
+    /// what the others of its organization are due, and takes note of what this one is. One decision at
+    /// a time in each organization.
     pub fn decide<D>(
         &self,
         key: &InstanceKey,
-        counted: Option<Room>,
+        counted: Option<Count>,
+        taken: Promise,
         decide: impl FnOnce(Option<Room>) -> (D, Promise),
     ) -> D {
         let organization = lock(&self.0)
             .entry(key.namespace.clone())
             .or_default()
             .clone();
-        let mut due = lock(&organization);
-        due.remove(&key.name);
-        let of_others = due.values().copied().sum();
-        let (decision, granted) = decide(counted.map(|room| room.without(of_others)));
-        if granted != Promise::default() {
-            due.insert(key.name.clone(), granted);
-        }
+        let mut granted = lock(&organization);
+        granted.remove(&key.name);
+        let seen = granted.values().map(|other| other.taken).sum::<Promise>() + taken;
+        let due_to_others = granted.values().map(|other| other.due).sum();
+        let (decision, due) = decide(counted.map(|count| count.room(seen, due_to_others)));
+        granted.insert(key.name.clone(), Grant { taken, due });
         decision
     }
 
@@ -49,16 +58,20 @@ impl Grants {
     /// room for now, it may have in a moment.
     pub fn others_wait(&self, key: &InstanceKey) -> bool {
         let organization = lock(&self.0).get(&key.namespace).cloned();
-        organization.is_some_and(|due| lock(&due).keys().any(|name| *name != key.name))
+        organization.is_some_and(|granted| {
+            let granted = lock(&granted);
+            let mut others = granted.iter().filter(|(name, _)| **name != key.name);
+            others.any(|(_, other)| other.due != Promise::default())
+        })
     }
 
     /// Forgets an instance that is going away.
     pub fn forget(&self, key: &InstanceKey) {
         let mut all = lock(&self.0);
         if let Some(organization) = all.get(&key.namespace).cloned() {
-            let mut due = lock(&organization);
-            due.remove(&key.name);
-            if due.is_empty() {
+            let mut granted = lock(&organization);
+            granted.remove(&key.name);
+            if granted.is_empty() {
                 all.remove(&key.namespace);
             }
         }
@@ -84,12 +97,15 @@ mod tests {
         Promise::new("0", size)
     }
 
-    /// What an instance that is due so much is told to be left of 1Gi.
-    fn left(grants: &Grants, name: &str, due: &str) -> Promise {
-        let counted = Room {
-            left: memory("1Gi"),
+    const QUOTA: &str = "1Gi";
+
+    /// What an instance that has so much, and is due so much more, is told to be left.
+    fn left(grants: &Grants, used: &str, name: &str, taken: &str, due: &str) -> Promise {
+        let counted = Count {
+            hard: memory(QUOTA),
+            used: memory(used),
         };
-        grants.decide(&key(name), Some(counted), |room| {
+        grants.decide(&key(name), Some(counted), memory(taken), |room| {
             (room.unwrap().left, memory(due))
         })
     }
@@ -97,42 +113,40 @@ mod tests {
     #[test]
     fn what_others_were_granted_a_moment_ago_is_not_left() {
         let grants = Grants::default();
-        assert_eq!(left(&grants, "one", "600Mi"), memory("1Gi"));
-        assert_eq!(left(&grants, "two", "0"), memory("424Mi"));
+        assert_eq!(left(&grants, "0", "one", "0", "600Mi"), memory("1Gi"));
+        assert_eq!(left(&grants, "0", "two", "0", "0"), memory("424Mi"));
         assert!(grants.others_wait(&key("two")));
-        // Not its own, and not once Kubernetes has counted it.
-        assert_eq!(left(&grants, "one", "0"), memory("1Gi"));
-        assert_eq!(left(&grants, "two", "600Mi"), memory("1Gi"));
+        // Its pods are seen, and not counted yet; then they are counted, and not twice.
+        assert_eq!(left(&grants, "0", "one", "600Mi", "0"), memory("424Mi"));
+        assert_eq!(left(&grants, "0", "two", "0", "0"), memory("424Mi"));
+        assert_eq!(left(&grants, "600Mi", "two", "0", "0"), memory("424Mi"));
         assert!(!grants.others_wait(&key("two")));
-        grants.forget(&key("two"));
-        assert_eq!(left(&grants, "one", "0"), memory("1Gi"));
+        // What people made by hand counts, too.
+        assert_eq!(left(&grants, "800Mi", "two", "0", "0"), memory("224Mi"));
+        grants.forget(&key("one"));
+        assert_eq!(left(&grants, "0", "two", "0", "0"), memory("1Gi"));
     }
 
     #[test]
     fn orders_placed_in_one_moment_do_not_get_the_same_room() {
         let grants = Grants::default();
-        let granted = std::thread::scope(|scope| {
-            let order = |name: String| {
-                let grants = &grants;
-                scope.spawn(move || {
-                    let counted = Room {
-                        left: memory("1Gi"),
-                    };
-                    grants.decide(&key(&name), Some(counted), |room| {
-                        let has_room = room.unwrap().left.memory >= memory("300Mi").memory;
-                        let due = if has_room { "300Mi" } else { "0" };
-                        (has_room, memory(due))
-                    })
-                })
+        let order = |name: &str| {
+            let counted = Count {
+                hard: memory(QUOTA),
+                used: Promise::default(),
             };
-            let orders: Vec<_> = (0..8)
-                .map(|number| order(format!("order-{number}")))
-                .collect();
-            orders
-                .into_iter()
-                .filter_map(|it| it.join().ok())
-                .filter(|it| *it)
-                .count()
+            grants.decide(&key(name), Some(counted), Promise::default(), |room| {
+                let has_room = room.unwrap().left.memory >= memory("300Mi").memory;
+                let due = if has_room { "300Mi" } else { "0" };
+                (has_room, memory(due))
+            })
+        };
+        let names: Vec<String> = (0..8).map(|number| format!("order-{number}")).collect();
+        let granted = std::thread::scope(|scope| {
+            let orders = names.iter().map(|name| scope.spawn(|| order(name)));
+            let orders: Vec<_> = orders.collect();
+            let granted = orders.into_iter().filter_map(|order| order.join().ok());
+            granted.filter(|is_granted| *is_granted).count()
         });
         assert_eq!(granted, 3);
     }

@@ -250,8 +250,9 @@ fn decide(
     observed: &Observed,
 ) -> Result<DesiredState, Rejection> {
     let token = host_token();
-    let counted = operator.cache.room(&key.namespace);
-    operator.grants.decide(key, counted, |room| {
+    let counted = operator.cache.counted(&key.namespace);
+    let taken = quota::taken(observed);
+    operator.grants.decide(key, counted, taken, |room| {
         let context = Context {
             platform: &operator.platform,
             organization: organization.map(|facts| OrganizationFacts { room, ..facts }),
