@@ -17,6 +17,9 @@ const NOT_GRANTED: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions
 /// In a rule: what has a sentence of its own.
 const NO_DOMAIN: &str = "[^ -~]|[/:*_A-Z]|[.]$|^[0-9.]+$";
 
+/// In a rule: an IPv6 address, as URLs have it, too.
+const IPV6: &str = "^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$";
+
 /// In a rule: a full hostname, without a wildcard.
 const DOMAIN: &str = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";
 
@@ -147,13 +150,13 @@ fn domains_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
             "maxLength": 253,
             "x-kubernetes-validations": [
                 rule(
-                    "!self.matches('[/:]')",
+                    &format!("!self.matches('[/:]') || self.matches('{IPV6}')"),
                     "the name alone, such as 'www.acme.example': no https://, no port, no path",
                 ),
                 rule("!self.endsWith('.')", "without the dot at the end"),
-                rule("!self.matches('[A-Z]')", "in lower case"),
+                rule("!self.matches('[A-Z]') || self.contains(':')", "in lower case"),
                 rule(
-                    "!self.matches('^[0-9.]+$')",
+                    &format!("!self.matches('^[0-9.]+$|{IPV6}')"),
                     "a name, no address: no authority certifies one here",
                 ),
                 rule(

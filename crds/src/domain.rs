@@ -68,15 +68,15 @@ pub struct DomainSpec {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new("self == oldSelf").message("hostname: cannot be changed; make another Domain, and delete this one"),
-        validation = Rule::new("!self.contains('/') && !self.contains(':')").message("hostname: the name alone, such as 'www.acme.example': no https://, no port, no path"),
+        validation = Rule::new("!self.matches('[/:]') || self.matches('^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$')").message("hostname: the name alone, such as 'www.acme.example': no https://, no port, no path"),
         validation = Rule::new("!self.endsWith('.')").message("hostname: without the dot at the end"),
-        validation = Rule::new("self == self.lowerAscii()").message("hostname: in lower case"),
-        validation = Rule::new("!self.matches('^[0-9.]+$')").message("hostname: a name, no address: no authority certifies one here"),
+        validation = Rule::new("self == self.lowerAscii() || self.contains(':')").message("hostname: in lower case"),
+        validation = Rule::new("!self.matches('^[0-9.]+$|^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$')").message("hostname: a name, no address: no authority certifies one here"),
         validation = Rule::new("!self.contains('_')").message("hostname: no underscore; hostnames have letters, digits and dashes only"),
         validation = Rule::new("!self.matches('[^ -~]')").message("hostname: a name with other letters than a to z is written as the DNS has it, such as 'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form"),
-        validation = Rule::new("self.contains('.')").message("hostname: a full hostname with a dot, such as 'www.acme.example'"),
-        validation = Rule::new("self.matches('^([*][.])?([^.]{1,63}[.])*[^.]{1,63}$')").message("hostname: each part between dots has 1 to 63 characters"),
-        validation = Rule::new("self.contains('/') || self.contains(':') || self.contains('_') || self.matches('[^ -~]') || self != self.lowerAscii() || self.endsWith('.') || self.matches('^([*][.])?([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        validation = Rule::new("self.contains('.') || self.matches('[/:]')").message("hostname: a full hostname with a dot, such as 'www.acme.example'"),
+        validation = Rule::new("self.endsWith('.') || self.matches('[/:]') || self.matches('^([*][.])?([^.]{1,63}[.])*[^.]{1,63}$')").message("hostname: each part between dots has 1 to 63 characters"),
+        validation = Rule::new("self.contains('/') || self.contains(':') || self.contains('_') || self.matches('[^ -~]') || self != self.lowerAscii() || self.endsWith('.') || self.matches('^[.]|[.][.]') || self.matches('^([*][.])?([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
             .message("hostname: letters, digits and dashes, no dash at either end of a part; an asterisk only as its first part"),
     )]
     pub hostname: String,

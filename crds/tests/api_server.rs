@@ -271,7 +271,8 @@ async fn domains_are_hostnames() {
         ("https://acme.example", url),
         ("acme.example:443", url),
         ("acme.example/shop", url),
-        ("2001:db8::1", url),
+        ("2001:db8::1", address),
+        ("[2001:DB8::1]", address),
         ("192.0.2.1", address),
         ("acme.example.", "domains: without the dot at the end"),
         ("ACME.example", "domains: in lower case"),
@@ -287,14 +288,16 @@ async fn domains_are_hostnames() {
             "bücher.example",
             "domains: a name with other letters than a to z is written as the DNS has it, such as 'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form",
         ),
-        // Nothing at all is too short for a text before it is no hostname.
-        ("", "should be at least 1 chars long"),
     ] {
         let asked = instance("shop").with("/spec/domains", json!(["www.acme.example", domain]));
-        server.refuses(asked.clone(), told).await;
+        server.refuses_with_this_only(asked.clone(), told).await;
         // Which of them it is.
         server.refuses(asked, "spec.domains[1]").await;
     }
+    // Nothing at all is too short for a text before it is no hostname.
+    let nothing = instance("shop").with("/spec/domains", json!([""]));
+    let told = "spec.domains[0] in body should be at least 1 chars long";
+    server.refuses(nothing, told).await;
     let long = format!("{}.example", "x".repeat(64));
     for domain in ["acme", "-.example", "a b.example", &long] {
         let asked = instance("shop").with("/spec/domains", json!(["www.acme.example", domain]));
@@ -984,10 +987,26 @@ async fn a_domain_is_a_hostname_and_says_what_is_wrong_with_what_is_none() {
             "www.acme.example:443",
             "hostname: the name alone, such as 'www.acme.example': no https://, no port, no path",
         ),
+        (
+            "https://localhost",
+            "hostname: the name alone, such as 'www.acme.example': no https://, no port, no path",
+        ),
         ("www.acme.example.", "hostname: without the dot at the end"),
         ("WWW.acme.example", "hostname: in lower case"),
         (
             "203.0.113.10",
+            "hostname: a name, no address: no authority certifies one here",
+        ),
+        (
+            "2001:db8::1",
+            "hostname: a name, no address: no authority certifies one here",
+        ),
+        (
+            "::ffff:203.0.113.10",
+            "hostname: a name, no address: no authority certifies one here",
+        ),
+        (
+            "[2001:DB8::1]:443",
             "hostname: a name, no address: no authority certifies one here",
         ),
         (
@@ -1023,7 +1042,7 @@ async fn a_domain_is_a_hostname_and_says_what_is_wrong_with_what_is_none() {
             "challenge: a wildcard hostname is certified by DNS-01 only; set challenge to 'dns-01', or bring a certificate in certificateSecret",
         ),
     ] {
-        server.refuses(domain(hostname), told).await;
+        server.refuses_with_this_only(domain(hostname), told).await;
     }
     let too_long = format!("{}example", "a.".repeat(130));
     server.refuses(domain(&too_long), "spec.hostname").await;

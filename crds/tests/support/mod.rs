@@ -212,6 +212,23 @@ impl Server {
         }
     }
 
+    /// The object is refused, with these words and no second sentence.
+    #[track_caller]
+    pub fn refuses_with_this_only(&self, object: Object, words: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            match self.post(&object).await {
+                Ok(_) => panic!("{caller}: accepted: {}", object.value),
+                Err(told) => {
+                    assert!(told.contains(words), "{caller}: it said: {told}");
+                    // Several causes stand in brackets.
+                    let is_one = !told.contains(" is invalid: [");
+                    assert!(is_one, "{caller}: it said more than that: {told}");
+                }
+            }
+        }
+    }
+
     /// Makes an object that stays until the end of the tests.
     pub async fn create(&self, object: Object) -> Object {
         let new: DynamicObject = serde_json::from_value(object.value.clone()).unwrap();

@@ -3,6 +3,8 @@
 //!
 //! Rules: RFC 1035 §2.3.4 (lengths), RFC 5891 (IDNA), <https://publicsuffix.org>, UTS 39.
 
+use std::net::Ipv6Addr;
+
 use psl::Psl as _;
 use unicode_security::{MixedScript as _, confusable_detection::skeleton};
 
@@ -137,6 +139,13 @@ fn malformed(name: &str) -> Option<String> {
             name.len()
         ));
     }
+    let top = name.rsplit('.').next().unwrap_or_default();
+    let is_ipv4 = !top.is_empty() && top.bytes().all(|c| c.is_ascii_digit());
+    if is_ipv4 || name.parse::<Ipv6Addr>().is_ok() {
+        return Some(format!(
+            "{name:?} is an address; certificates and this platform are for hostnames"
+        ));
+    }
     if !name.contains('.') {
         return Some(format!(
             "{name:?} has no dot; a full hostname such as www.acme.example is wanted"
@@ -154,12 +163,6 @@ fn malformed(name: &str) -> Option<String> {
         return Some(format!(
             "{label:?} in {name:?} is no label of a hostname: 1 to 63 lower-case letters, digits \
              and dashes, no dash at either end"
-        ));
-    }
-    let top = name.rsplit('.').next().unwrap_or_default();
-    if top.bytes().all(|c| c.is_ascii_digit()) {
-        return Some(format!(
-            "{name:?} is an address; certificates and this platform are for hostnames"
         ));
     }
     None

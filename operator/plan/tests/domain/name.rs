@@ -33,6 +33,7 @@ fn what_is_no_hostname_of_a_customer_is_refused_with_the_fact_and_the_mend() {
         ("acme.example.", "NameMalformed", "no label"),
         ("Acme.example", "NameMalformed", "lower-case"),
         ("192.0.2.1", "NameMalformed", "is an address"),
+        ("2001:db8::1", "NameMalformed", "is an address"),
         ("localhost", "NameMalformed", "has no dot"),
         ("a_b.example", "NameMalformed", "\"a_b\""),
         ("-a.example", "NameMalformed", "no dash at either end"),
