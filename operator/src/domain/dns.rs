@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::join_all};
+use futures_util::{StreamExt as _, future::join_all, stream};
 use hickory_net::{
     DnsHandle, NetError, runtime::TokioRuntimeProvider, tcp::TcpClientStream, udp::UdpClientStream,
 };
@@ -24,8 +24,9 @@ use plan::domain::{
 
 /// Authoritative servers that are asked: no zone needs more to be judged.
 const MOST_AUTHORITIES: usize = 4;
-/// Labels in front of a public suffix that are climbed in search of CAA and NS records.
-const MOST_LABELS: usize = 16;
+/// Names above a hostname that are asked for at once in search of CAA and NS records: one of a hundred
+/// labels does not take a hundred times as long as its servers like to make it.
+const CLIMBED_AT_ONCE: usize = 8;
 
 /// How the DNS is asked.
 #[derive(Clone, Debug)]
@@ -184,8 +185,12 @@ impl Dns {
         &self,
         asked: &'a str,
     ) -> (Option<&'a str>, Result<Vec<(String, SocketAddr)>, Failure>) {
-        for zone in upwards(asked) {
-            let mut names = match self.name_servers(zone).await {
+        let mut zones = stream::iter(upwards(asked))
+            .map(async |zone| (zone, self.name_servers(zone).await))
+            .buffered(CLIMBED_AT_ONCE)
+            .boxed();
+        while let Some((zone, names)) = zones.next().await {
+            let mut names = match names {
                 Ok(names) if names.is_empty() => continue,
                 Ok(names) => names,
                 Err(failure) => return (None, Err(failure)),
@@ -240,15 +245,12 @@ impl Dns {
 
     /// CAA records from the hostname upwards, as far as the first name that has some.
     async fn caa(&self, hostname: &str) -> Vec<(String, Answer)> {
+        let mut answers = stream::iter(upwards(name::base(hostname)))
+            .map(async |at| (at, self.caa_at(at).await))
+            .buffered(CLIMBED_AT_ONCE)
+            .boxed();
         let mut all = Vec::new();
-        for at in upwards(name::base(hostname)) {
-            let mut answer = Answer::Failed(Failure::TimedOut);
-            for resolver in self.resolvers.iter() {
-                answer = self.answer(*resolver, at, RecordType::CAA, true).await;
-                if answer.failure().is_none() {
-                    break;
-                }
-            }
+        while let Some((at, answer)) = answers.next().await {
             let is_last = answer
                 .records()
                 .iter()
@@ -260,6 +262,18 @@ impl Dns {
             }
         }
         all
+    }
+
+    /// CAA records of one name, from the first resolver that tells.
+    async fn caa_at(&self, name: &str) -> Answer {
+        let mut answer = Answer::Failed(Failure::TimedOut);
+        for resolver in self.resolvers.iter() {
+            answer = self.answer(*resolver, name, RecordType::CAA, true).await;
+            if answer.failure().is_none() {
+                break;
+            }
+        }
+        answer
     }
 
     async fn answer(
@@ -371,7 +385,7 @@ async fn within(
 
 /// The name, and every name above it but the root.
 fn upwards(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1)).take(MOST_LABELS)
+    std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1))
 }
 
 fn plain(name: &Name) -> String {

@@ -236,8 +236,12 @@ fn said(message: &Message, says: Says) -> Option<Message> {
 
 /// What is said of who owns `www.acme.test`: reason and message.
 async fn ownership(says: Says) -> (&'static str, String) {
+    ownership_of("www.acme.test", says).await
+}
+
+async fn ownership_of(hostname: &str, says: Says) -> (&'static str, String) {
     let dns = internet(says).await;
-    let (hostname, target) = ("www.acme.test", TARGET);
+    let target = TARGET;
     let look = dns
         .look(Wish {
             hostname,
@@ -266,6 +270,19 @@ async fn a_name_that_is_no_zone_has_the_servers_of_the_one_above() {
         let (reason, message) = ownership(says).await;
         assert_eq!(reason, "ProvenByTxt", "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_name_of_a_hundred_labels_has_the_servers_of_the_zone_far_above() {
+    let hostname = format!("{}acme.test", "a.".repeat(100));
+    let (reason, message) = ownership_of(&hostname, |asked| match asked.type_ {
+        RecordType::TXT if asked.name.starts_with("_tutti-challenge.a.a.") => {
+            Said::Records(proof())
+        }
+        _ => in_order(asked),
+    })
+    .await;
+    assert_eq!(reason, "ProvenByTxt", "{message}");
 }
 
 #[tokio::test]
