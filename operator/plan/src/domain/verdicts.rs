@@ -39,24 +39,32 @@ pub(super) fn verdicts(
     }
     let held = held(hostname, &facts.holder);
     let is_held = held.state == State::Well;
+    let proof = proof_value(facts.organization_uid, hostname);
     let wanted = match facts.holder {
         // Whoever came first may have no right to it.
-        Holder::Another => {
-            verify::wanted_txt(hostname, &proof_value(facts.organization_uid, hostname))
-        }
+        Holder::Another => verify::wanted_txt(hostname, &proof),
         _ => None,
     };
-    verdicts.push((
-        HOSTNAME_HELD,
-        Verdict {
-            wanted: wanted.into_iter().collect(),
-            ..plain(held)
-        },
-    ));
+    let asked = asked(hostname);
+    let question = facts.target.map(|target| Question {
+        hostname,
+        asked: &asked,
+        target,
+        proof: &proof,
+    });
+    // Whoever has to win it wants to see what stands against him.
+    let seen = question.zip(facts.look).filter(|_| !is_held);
+    let found = seen.map(|(question, look)| verify::ownership(&question, look).found);
+    let held = Verdict {
+        finding: held,
+        found: found.unwrap_or_default(),
+        wanted: wanted.into_iter().collect(),
+    };
+    verdicts.push((HOSTNAME_HELD, held));
     if !is_held {
         return verdicts;
     }
-    let Some(target) = facts.target else {
+    let Some(question) = question else {
         let missing = Finding::stuck(
             "NoInstance",
             format!(
@@ -71,14 +79,6 @@ pub(super) fn verdicts(
     let Some(look) = facts.look else {
         let checks = checks(domain, facts.delegation.is_some());
         return said_before(verdicts, &checks, before);
-    };
-    let asked = asked(hostname);
-    let proof = proof_value(facts.organization_uid, hostname);
-    let question = Question {
-        hostname,
-        asked: &asked,
-        target,
-        proof: &proof,
     };
     let ownership = verify::ownership(&question, look);
     let is_proven = ownership.finding.state == State::Well;

@@ -254,6 +254,10 @@ fn what_another_organization_holds_is_closed_at_once_and_shows_how_to_win_it() {
     is(&domain, "Ready", "False", "HostnameTaken");
     is(&domain, "Served", "False", "Waiting");
     is(&domain, condition::ROUTED, "False", "NotProvenYet");
+    // What stands in the DNS is what decides.
+    let found = &domain.status.as_ref().unwrap().found;
+    let leads = format!("{WWW} CNAME {TARGET}");
+    assert!(found.iter().any(|fact| fact.contains(&leads)), "{found:?}");
     let shows_how = |domain: Domain| {
         let records = domain.status.unwrap().records;
         assert_eq!(records[0].name, "_tutti-challenge.www.acme.example");
