@@ -7,13 +7,12 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{
     error::X509Error,
     prelude::{FromDer as _, X509Certificate},
-    public_key::PublicKey,
 };
 
-use super::certificates::{CERTIFICATE, KEY, Leaf, fit, read, text};
-
-/// Shorter RSA keys are refused by browsers (CA/Browser Forum, Baseline Requirements §6.1.5).
-const SHORTEST_RSA: usize = 2048;
+use super::{
+    browsers,
+    certificates::{CERTIFICATE, KEY, Leaf, fit, read, text},
+};
 
 /// What was found in order.
 #[derive(Debug)]
@@ -48,10 +47,11 @@ impl Brought {
             names(&leaf, first, hostname)?;
         }
         holds(&leaf, now)?;
-        certificates.iter().try_for_each(is_strong)?;
+        browsers::take_keys_and_signatures(&certificates)?;
         is_open(&key)?;
         fit(&chain, &key)?;
         in_order(&certificates)?;
+        browsers::take_purposes(&certificates, now)?;
         Ok(Self { leaf, chain, key })
     }
 }
@@ -88,19 +88,6 @@ fn holds(leaf: &Leaf, now: Timestamp) -> anyhow::Result<()> {
         leaf.not_before.strftime("%Y-%m-%d"),
         leaf.not_after.strftime("%Y-%m-%d"),
     );
-    Ok(())
-}
-
-fn is_strong(certificate: &X509Certificate<'_>) -> anyhow::Result<()> {
-    if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed() {
-        anyhow::ensure!(
-            key.key_size() >= SHORTEST_RSA,
-            "tls.crt: the RSA key of {} has {} bits, and browsers want {SHORTEST_RSA} at least; make \
-             a new key, and have a certificate made for it",
-            called(certificate),
-            key.key_size()
-        );
-    }
     Ok(())
 }
 
@@ -141,7 +128,7 @@ fn in_order(chain: &[X509Certificate<'_>]) -> anyhow::Result<()> {
 }
 
 /// Many certificates have no subject, but names.
-fn called(certificate: &X509Certificate<'_>) -> String {
+pub(super) fn called(certificate: &X509Certificate<'_>) -> String {
     let subject = certificate.subject().to_string();
     let names = certificate.subject_alternative_name().ok().flatten();
     match names.and_then(|names| names.value.general_names.first()) {
@@ -152,18 +139,18 @@ fn called(certificate: &X509Certificate<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use k8s_openapi::ByteString;
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SubjectPublicKeyInfo};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
     use super::{
         super::certificates::tests::{Authority, key},
         *,
     };
 
-    const WWW: &str = "www.acme.example";
+    pub(in crate::domain) const WWW: &str = "www.acme.example";
 
     fn secret(chain: &str, key: &str) -> Secret {
         let part = |name: &str, text: &str| (name.to_owned(), ByteString(text.into()));
@@ -173,7 +160,7 @@ mod tests {
         }
     }
 
-    fn said(chain: &str, key: &str) -> String {
+    pub(in crate::domain) fn said(chain: &str, key: &str) -> String {
         let brought = Brought::read(&secret(chain, key), WWW, Timestamp::now());
         brought.map_or_else(|error| error.to_string(), |_| "fine".to_owned())
     }
@@ -283,19 +270,6 @@ mod tests {
     }
 
     #[test]
-    fn an_rsa_key_that_browsers_refuse_is_named_with_its_length() {
-        let authority = Authority::of_its_own("An authority");
-        let weak = SubjectPublicKeyInfo::from_pem(RSA_1024).unwrap();
-        let said_of = |public| {
-            let chain = authority.certify(&[WWW], public);
-            said(&chain, &key().serialize_pem())
-        };
-        let said = said_of(&weak);
-        assert!(said.contains("has 1024 bits"), "{said}");
-        assert!(said.contains("make a new key"), "{said}");
-    }
-
-    #[test]
     fn a_key_is_found_behind_what_else_openssl_writes_into_its_file() {
         let key = KeyPair::generate().unwrap();
         let chain = Authority::of_its_own("An authority").certify(&[WWW], &key);
@@ -304,14 +278,4 @@ mod tests {
         let file = parameters.to_owned() + &key.serialize_pem();
         assert_eq!(said(&chain, &file), "fine");
     }
-
-    /// The public half; nobody has the other.
-    const RSA_1024: &str = "\
------BEGIN PUBLIC KEY-----
-MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC1/oHKx9oWRbCn1p/I8BF+uVYo
-WItXuyDtphpKR7zdDpdyKSb9d/Ge00HYBvFKKm0O4muA5KK7T+8bC14ahw8gEMpd
-LMRZ5GxmRcEMVKuYfG14yjnubvoBBBQPPEwEXoH/CuoHpAPqt2E7XZ0Q7YG5euVE
-OOYSRgGu2fnebtgxHQIDAQAB
------END PUBLIC KEY-----
-";
 }

@@ -325,8 +325,9 @@ pub fn identifier(chain: &str) -> Option<CertificateIdentifier<'static>> {
 
 /// Whether a key is the one of a certificate.
 pub(super) fn fit(chain: &str, key: &str) -> anyhow::Result<()> {
-    let none = "tls.key holds no private key in PEM of a kind that is known; put an RSA or ECDSA key \
-                into it";
+    let none = "tls.key holds no private key in PEM that can be used: RSA of 2048 bits at least, or \
+                ECDSA on P-256 or P-384; put such a key into it, and the certificate made for it into \
+                tls.crt";
     let der = PrivateKeyDer::from_pem_slice(key.as_bytes());
     let pair = der.ok().and_then(|der| KeyPair::try_from(&der).ok());
     let pair = pair.ok_or_else(|| anyhow::anyhow!(none))?;
@@ -384,7 +385,7 @@ pub(super) mod tests {
 
     /// Who signs certificates, and its own.
     pub(in crate::domain) struct Authority {
-        issuer: Issuer<'static, KeyPair>,
+        pub(in crate::domain) issuer: Issuer<'static, KeyPair>,
         pub(in crate::domain) pem: String,
     }
 

@@ -6,12 +6,13 @@
 //! | look | `dns.rs`, `preflight.rs` (our own request through the name, by `exchange.rs`) |
 //! | judge | `plan::domain::report`: pure |
 //! | order | `steps.rs`; what the gateways answer: `gateways.rs`; which authority and whose turn: `authorities.rs`; asking it: `acme.rs`; since when it is waited for: `waits.rs` |
-//! | keep | `certificates.rs`, `brought.rs` (what is wrong with one that somebody brought); revocation, and when to renew: `upkeep.rs` |
+//! | keep | `certificates.rs`, `brought.rs` (what is wrong with one that somebody brought), `browsers.rs` (what browsers take); revocation, and when to renew: `upkeep.rs` |
 //! | report | here: one status write, when it changed |
 
 pub mod acme;
 pub mod authorities;
 mod brought;
+mod browsers;
 pub mod certificates;
 pub mod config;
 pub mod dns;
