@@ -210,6 +210,10 @@ pub struct DomainStatus {
     /// When the last look was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<Time>,
+    /// The instance's own name, which the last look was made for: where a CNAME leads. None while there
+    /// is no such instance, or it has no address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// The authority that the last look was made for: what it may, another one may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_at_for: Option<String>,

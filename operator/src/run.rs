@@ -46,6 +46,7 @@ use crate::{
     definitions,
     domain::{
         self, certificates, config::DomainsConfig, gateways::Gateways, holders::KEPT_HOSTNAME,
+        targets::Targets,
     },
     hostnames, instance, leader,
     metrics::Metrics,
@@ -239,7 +240,12 @@ fn start_watches(
         touch_organization.clone(),
     );
     let (domain, waiting) = (touch_domain.clone(), cache.clone());
-    let mut hosts: HashMap<InstanceKey, String> = HashMap::new();
+    let look_again = move |key: &InstanceKey| {
+        for waiting in waiting.domains_of(key) {
+            let _ = domain.send(ObjectRef::from_obj(waiting.as_ref()));
+        }
+    };
+    let mut targets = Targets::default();
     let mut known: HashMap<InstanceKey, Fingerprint> = HashMap::new();
     watch::reflect(
         client,
@@ -251,27 +257,19 @@ fn start_watches(
             let (object, is_there) = match news {
                 News::There(object) => (object, true),
                 News::Gone(object) => (object, false),
-                // One that went unseen needs nothing any more, its children are told of; but it
-                // may have made room.
-                News::Listed => return touch_all(&all, &instance, |other| !is_granted(other)),
+                // One that went unseen needs nothing any more, its children are told of; but its
+                // Domains are not, and it may have made room.
+                News::Listed => {
+                    targets.forget_unseen(&all).iter().for_each(&look_again);
+                    return touch_all(&all, &instance, |other| !is_granted(other));
+                }
             };
             let key = InstanceKey {
                 namespace: object.namespace().unwrap_or_default(),
                 name: object.name_any(),
             };
-            // Domains wait for the instance's own name.
-            let host = object
-                .status
-                .as_ref()
-                .and_then(|status| status.host.clone());
-            let before = match host.clone().filter(|_| is_there) {
-                Some(host) => hosts.insert(key.clone(), host),
-                None => hosts.remove(&key),
-            };
-            if before != host {
-                for waiting in waiting.domains_of(&key) {
-                    let _ = domain.send(ObjectRef::from_obj(waiting.as_ref()));
-                }
+            if targets.note(&key, is_there.then_some(&object)) {
+                look_again(&key);
             }
             // Our own status writes come back here; they change nothing that is reconciled.
             if is_new(&mut known, &key, &object, is_there) {

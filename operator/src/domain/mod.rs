@@ -2,6 +2,7 @@
 //!
 //! | step | file |
 //! |---|---|
+//! | whose instance has got or lost its name | `targets.rs` |
 //! | who holds the hostname | `holders.rs` |
 //! | look | `dns.rs`, `preflight.rs` (our own request through the name, by `exchange.rs`) |
 //! | judge | `plan::domain::report`: pure |
@@ -22,6 +23,7 @@ pub mod holders;
 pub mod preflight;
 pub mod records;
 mod steps;
+pub mod targets;
 mod upkeep;
 mod waits;
 
@@ -327,7 +329,7 @@ impl Domains {
         let preferred = self.authorities.preferred(now).map(|it| it.name.as_str());
         let is_challenged = self.challenged().remove(&ObjectRef::from_obj(domain));
         let is_due = is_challenged
-            || report::is_due(domain, look_now, now)
+            || report::is_due(domain, target.as_deref(), look_now, now)
             || order::wants_look(domain, is_delegated, preferred, now);
         let seen = if is_due {
             self.look(domain, target.as_deref(), &organization).await

@@ -25,6 +25,8 @@ use crate::{
 const LONGEST: usize = 256;
 /// The operator's reason for a hostname that was let in, and is not any more.
 const LOST: &str = "ProofLostForGood";
+/// And for one that may be proven, and that no instance answers.
+const NO_INSTANCE: &str = "NoInstance";
 
 /// What is kept of a Domain; nothing of one that is served and has no order under way.
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ impl Told {
     fn of(domain: Domain) -> Option<Self> {
         let status = domain.status.unwrap_or_default();
         let closed = condition::find(&status.conditions, ROUTED)
-            .filter(|routed| routed.status != "True")
+            .filter(|routed| routed.status != "True" && routed.reason != NO_INSTANCE)
             .map(|routed| match routed.reason.as_str() {
                 LOST => Closed::Lost,
                 _ => Closed::NotYet,
@@ -147,6 +149,7 @@ mod tests {
             told("new.acme.test", routed("False", "NotProvenYet")),
             told("old.acme.test", routed("False", LOST)),
             told("shop.acme.test", routed("True", "Proven")),
+            told("idle.acme.test", routed("False", NO_INSTANCE)),
             told("*.wild.test", routed("False", "NotProvenYet")),
         ];
         Domains::build(all.iter().flatten())
@@ -190,6 +193,8 @@ mod tests {
         assert_eq!(domains.closed("old.acme.test"), Some(Closed::Lost));
         assert_eq!(domains.closed("shop.acme.test"), None);
         assert_eq!(domains.closed("www.acme.test"), None);
+        // It may be proven; nothing is there.
+        assert_eq!(domains.closed("idle.acme.test"), None);
         assert_eq!(domains.closed("unknown.test"), None);
         // Also below a wildcard, where it has no Domain of its own.
         assert_eq!(domains.closed("any.wild.test"), Some(Closed::NotYet));

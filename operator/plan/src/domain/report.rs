@@ -110,6 +110,7 @@ pub struct Checked {
     checks: Vec<&'static str>,
     verdicts: Vec<(&'static str, Verdict)>,
     has_looked: bool,
+    target: Option<String>,
     certifier: Option<String>,
     /// Whether the name is valid, and this Domain's.
     pub is_held: bool,
@@ -176,16 +177,24 @@ pub fn asked(hostname: &str) -> String {
     }
 }
 
-/// Whether it is time to look: never looked, changed, asked to, or due.
+/// Whether it is time to look: never looked, changed, asked to, or due; or the instance has another name
+/// than the last look was made for.
 #[must_use]
-pub fn is_due(domain: &Domain, look_now: Option<&str>, now: Timestamp) -> bool {
+pub fn is_due(
+    domain: &Domain,
+    target: Option<&str>,
+    look_now: Option<&str>,
+    now: Timestamp,
+) -> bool {
     let status = domain.status.as_ref();
+    let known = status.and_then(|status| status.target.as_deref());
     let next = status.and_then(|status| status.next_look_at.as_ref());
     let seen = status.and_then(|status| status.observed_generation);
     let heeded = status.and_then(|status| status.looked_for.as_deref());
     next.is_none_or(|next| next.0 <= now)
         || seen != domain.metadata.generation
         || look_now.is_some_and(|wanted| heeded != Some(wanted))
+        || target.is_some_and(|target| known != Some(target))
 }
 
 /// When an authority was looked for last; `None` when the last look was for another one, which may
@@ -211,6 +220,7 @@ pub fn check(domain: &Domain, facts: &Facts<'_>) -> Checked {
     let before_order = before_order(domain, facts.delegation.is_some());
     Checked {
         has_looked: facts.look.is_some(),
+        target: facts.target.map(str::to_owned),
         certifier: facts.certifier.name.map(str::to_owned),
         is_held: is_well(NAME_VALID) && is_well(HOSTNAME_HELD),
         is_proven: is_well(NAME_VALID) && is_well(HOSTNAME_HELD) && is_well(OWNERSHIP_PROVEN),
@@ -279,6 +289,11 @@ pub fn conclude(
         records: if is_told { records } else { status.records },
         found: if has_looked { found } else { status.found },
         looked_at: has_looked.then_some(Time(now)).or(status.looked_at),
+        target: if has_looked || checked.target.is_none() {
+            checked.target.clone()
+        } else {
+            status.target
+        },
         looked_at_for: if has_looked {
             checked.certifier.clone()
         } else {
@@ -305,6 +320,12 @@ fn routed(domain: &Domain, checked: &Checked, proven_at: Option<&Time>, now: Tim
         .any(|(check, verdict)| *check == HOSTNAME_HELD && verdict.finding.state == State::Well);
     if checked.is_proven {
         return Finding::well("Proven", format!("visitors of {hostname} are let in"));
+    }
+    if is_held && checked.target.is_none() {
+        return Finding::stuck(
+            "NoInstance",
+            format!("there is no instance that visitors of {hostname} could be led to"),
+        );
     }
     let ends = proven_at
         .filter(|_| is_held)

@@ -286,6 +286,30 @@ fn a_name_of_the_platforms_and_one_without_an_instance_are_not_looked_up() {
 }
 
 #[test]
+fn a_domain_whose_instance_goes_says_nothing_else_and_looks_as_soon_as_there_is_one_again() {
+    let (domain, _) = pass(domain(WWW), &seen(right()), now());
+    let is_due = |domain: &Domain, target| report::is_due(domain, target, None, now());
+    assert!(!is_due(&domain, Some(TARGET)));
+    assert!(is_due(&domain, Some("shop-another.apps.tutti.example")));
+    let gone = Seen {
+        look: None,
+        target: None,
+        ..seen(right())
+    };
+    let (domain, checked) = pass(domain, &gone, now());
+    assert!(!checked.may_order);
+    is(&domain, "Ready", "False", "NoInstance");
+    is(&domain, OWNERSHIP_PROVEN, "False", "NoInstance");
+    is(&domain, condition::ROUTED, "False", "NoInstance");
+    is(&domain, POINTS_HERE, "Unknown", "Waiting");
+    assert!(!is_due(&domain, None), "there is nothing to look for");
+    assert!(is_due(&domain, Some(TARGET)));
+    let (domain, _) = pass(domain, &seen(right()), now());
+    is(&domain, condition::ROUTED, "True", "Proven");
+    assert!(!is_due(&domain, Some(TARGET)));
+}
+
+#[test]
 fn by_dns_01_a_name_is_certified_before_it_is_led_here() {
     let mut wish = domain(WWW);
     wish.spec.challenge = Some(Challenge::Dns01);
