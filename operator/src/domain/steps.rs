@@ -99,8 +99,9 @@ impl Domains {
                 self.authorities.leave(hostname);
             }
             self.withdraw(status).await;
+            // The organization goes on with it where the name is still its own.
             if let Some(certificate) = &status.certificate
-                && !self.has_sibling(domain)
+                && !checked.is_siblings
             {
                 self.take_away(hostname, &certificate.serial).await?;
             }

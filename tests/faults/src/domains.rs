@@ -42,8 +42,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     between::Between,
-    incarnation::{Ahead, Manner},
-    run::Life,
+    incarnation::{Ahead, Incarnation, Manner},
+    run::{Ground, Life},
     stage::{PATIENCE, Stage},
     stories::{self, Goal, INSTANCE},
 };
@@ -198,6 +198,7 @@ struct Wants {
     binding: Option<(&'static str, &'static str)>,
     /// Where its operator looks for gateways, and finds none.
     away: Option<&'static str>,
+    has_neighbour: bool,
 }
 
 /// An organization with an instance, an operator and authorities of its own: one that may have
@@ -214,6 +215,37 @@ pub struct Owner {
     config: PathBuf,
     ahead: Ahead,
     domains: Api<Domain>,
+    neighbour: Option<Neighbour>,
+}
+
+/// Another organization with an instance, which the same operator looks after.
+pub struct Neighbour {
+    pub ground: Ground,
+    /// The instance's own name.
+    pub target: String,
+    pub domains: Api<Domain>,
+}
+
+impl Neighbour {
+    async fn found(ground: Ground, operator: &Incarnation) -> Result<Self> {
+        ground.found(operator).await?;
+        stories::order(&ground.instances, "demo", "1.0").await?;
+        let quiet = Duration::from_millis(150);
+        let running = ground.reach_and_rest(operator, Goal::Running, quiet, PATIENCE);
+        running.await?;
+        Ok(Self {
+            target: host(&ground).await?,
+            domains: Api::namespaced(ground.stage.client.clone(), &ground.namespace),
+            ground,
+        })
+    }
+}
+
+/// The own name of the instance of an organization.
+async fn host(ground: &Ground) -> Result<String> {
+    let instance = ground.instances.get(INSTANCE).await?;
+    let host = instance.status.and_then(|status| status.host);
+    host.context("the instance has no host")
 }
 
 impl Owner {
@@ -254,12 +286,27 @@ impl Owner {
         Self::found_with(stage, wants).await
     }
 
+    /// With another organization beside it, which has an instance, too.
+    pub async fn found_beside_another(stage: &'static Stage) -> Result<Self> {
+        let wants = Wants {
+            has_neighbour: true,
+            ..Wants::default()
+        };
+        Self::found_with(stage, wants).await
+    }
+
+    /// The organization beside it.
+    pub fn neighbour(&self) -> Result<&Neighbour> {
+        self.neighbour.as_ref().context("it has no neighbour")
+    }
+
     async fn found_with(stage: &'static Stage, wants: Wants) -> Result<Self> {
         let Wants {
             temper,
             has_second,
             binding,
             away,
+            has_neighbour,
         } = wants;
         static COUNT: AtomicU16 = AtomicU16::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -276,8 +323,10 @@ impl Owner {
             tokio::task::spawn_blocking(started).await??;
         }
         let config = config(internet, &authority, second.as_ref(), number)?;
+        let neighbour = has_neighbour.then(|| Ground::new(stage, "neighbour"));
         let manner = Manner {
             domains_config: config.clone(),
+            neighbour: neighbour.as_ref().map(|it| it.namespace.clone()),
             gateway_namespace: Some(away.unwrap_or(GATEWAYS).to_owned()),
             ..Manner::default()
         };
@@ -294,12 +343,14 @@ impl Owner {
             config,
             target: String::new(),
             ahead,
+            neighbour: None,
         };
         // What it still writes about the instance would be taken for its work on names.
         owner.life.reach(Goal::Running).await?;
-        let instance = owner.life.ground.instances.get(INSTANCE).await?;
-        let host = instance.status.and_then(|status| status.host);
-        owner.target = host.context("the instance has no host")?;
+        owner.target = host(&owner.life.ground).await?;
+        if let Some(ground) = neighbour {
+            owner.neighbour = Some(Neighbour::found(ground, &owner.life.operator).await?);
+        }
         let all = format!("update add *.{}. 5 CNAME {}.\n", owner.zone, owner.target);
         owner.update(all).await?;
         Ok(owner)

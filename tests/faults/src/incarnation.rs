@@ -22,7 +22,7 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use service::Readiness;
 use tokio_util::sync::CancellationToken;
 
-use crate::{proxy::Proxy, stage::Stage, watches::Fog};
+use crate::{proxy::Proxy, sight::Sight, stage::Stage, watches::Fog};
 
 /// How an operator is run.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Manner {
     pub domains_config: PathBuf,
     /// Where it finds gateways and keeps certificates; its own namespace when not set.
     pub gateway_namespace: Option<String>,
+    /// The namespace of another organization that it looks after.
+    pub neighbour: Option<String>,
     /// By how much its clock is ahead.
     pub ahead: Ahead,
 }
@@ -56,6 +58,7 @@ impl Default for Manner {
             call_patience: Duration::from_secs(10),
             domains_config: concat!(env!("CARGO_MANIFEST_DIR"), "/domains.yaml").into(),
             gateway_namespace: None,
+            neighbour: None,
             ahead: Ahead::default(),
         }
     }
@@ -90,12 +93,12 @@ struct Arguments {
 }
 
 impl Incarnation {
-    /// Starts one that sees this namespace only.
+    /// Starts one that sees this namespace only, and a neighbour's.
     pub async fn start(stage: &Stage, namespace: &str, manner: &Manner) -> Result<Self> {
         let killed = CancellationToken::new();
         let proxy = Proxy::start(
             &stage.upstream,
-            namespace,
+            Sight::new(namespace, manner.neighbour.as_deref()),
             manner.fog.clone(),
             manner.seed,
             killed.clone(),

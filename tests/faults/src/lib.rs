@@ -27,6 +27,7 @@ pub mod incarnation;
 pub mod mischief;
 pub mod proxy;
 pub mod run;
+pub mod sight;
 pub mod stage;
 pub mod stories;
 pub mod watches;

@@ -1,6 +1,6 @@
 //! The proxy between one life of the operator and the API server. It numbers every write, does the
-//! mischief it was told to do, and shows the operator one organization only, so that many runs
-//! share an API server without seeing each other.
+//! mischief it was told to do, and shows the operator its own organization only (`sight.rs`), so that
+//! many runs share an API server without seeing each other.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::ready, stream};
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     mischief::{Deed, Mischief, Mischievous, Point, Write},
+    sight::Sight,
     stage::Upstream,
     watches::{self, Fog, Told},
 };
@@ -69,7 +70,7 @@ pub struct Proxy {
 struct Inner {
     upstream: SendRequest<Full<Bytes>>,
     host: String,
-    namespace: String,
+    sight: Sight,
     writes: Mutex<Writes>,
     under_way: AtomicU64,
     mischief: Mutex<Mischievous>,
@@ -103,10 +104,10 @@ impl Writes {
 }
 
 impl Proxy {
-    /// Starts one that shows this namespace. `killed` is cancelled when the operator must die.
+    /// Starts one that shows so much. `killed` is cancelled when the operator must die.
     pub async fn start(
         upstream: &Upstream,
-        namespace: &str,
+        sight: Sight,
         fog: Fog,
         seed: u64,
         killed: CancellationToken,
@@ -116,7 +117,7 @@ impl Proxy {
         let inner = Arc::new(Inner {
             upstream: connect(upstream).await?,
             host: upstream.host.clone(),
-            namespace: namespace.to_owned(),
+            sight,
             writes: Mutex::default(),
             under_way: AtomicU64::new(0),
             mischief: Mutex::new(Mischievous::new(Mischief::Calm)),
@@ -265,11 +266,12 @@ async fn serve(
         .to_owned();
     let is_lease = path.contains("/leases");
     let is_watch = path.contains("watch=true");
-    let narrowed = narrow(&path, &inner.namespace);
+    let narrowed = inner.sight.narrow(&path);
     // What the keyhole changes is asked of the whole cluster: only watches ask that.
-    let is_watching = is_watch || (!is_write && (narrowed != path || is_list_before_watch(&path)));
+    let is_watching =
+        is_watch || (!is_write && (narrowed.is_some() || is_list_before_watch(&path)));
     let write = (is_write && !is_lease).then(|| {
-        let what = format!("{} {}", parts.method, lasting(&path, &inner.namespace));
+        let what = format!("{} {}", parts.method, lasting(&path, inner.sight.own()));
         lock(&inner.writes).next(what)
     });
     let deed = if is_watching || is_lease {
@@ -304,7 +306,7 @@ async fn serve(
     };
     let mut forwarded = Request::builder()
         .method(parts.method.clone())
-        .uri(absolute(&inner.host, &narrowed))
+        .uri(absolute(&inner.host, narrowed.as_deref().unwrap_or(&path)))
         .body(Full::new(body))
         .map_err(|_| NoAnswer)?;
     for name in [header::CONTENT_TYPE, header::ACCEPT, header::USER_AGENT] {
@@ -322,7 +324,15 @@ async fn serve(
         Deed::Forward if is_watch => Ok(watch(inner, &path, forward.await?)),
         Deed::Forward => {
             let (parts, body) = forward.await?.into_parts();
-            let mut answer = Response::new(body.boxed_unsync());
+            let body = match inner.sight.hides(&path) {
+                true => {
+                    let all = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
+                    let shown = Full::new(inner.sight.list(&all));
+                    shown.map_err(|never| match never {}).boxed_unsync()
+                }
+                false => body.boxed_unsync(),
+            };
+            let mut answer = Response::new(body);
             *answer.status_mut() = parts.status;
             for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
                 if let Some(value) = parts.headers.get(&name) {
@@ -367,7 +377,13 @@ async fn finish(answer: Response<Incoming>) {
 fn watch(inner: &Inner, path: &str, answer: Response<Incoming>) -> Response<Body> {
     let (parts, body) = answer.into_parts();
     let fog = lock(&inner.fog).clone();
-    let body = if fog == Fog::Clear || parts.status != StatusCode::OK {
+    let body = if parts.status != StatusCode::OK {
+        body.boxed_unsync()
+    } else if inner.sight.hides(path) {
+        let sight = inner.sight.clone();
+        let shown = watches::lines(body).filter(move |line| ready(sight.shows(line)));
+        StreamBody::new(shown.map(|line| Ok(Frame::data(line)))).boxed_unsync()
+    } else if fog == Fog::Clear {
         body.boxed_unsync()
     } else {
         let kind = path.split('?').next().unwrap_or(path).to_owned();
@@ -461,41 +477,4 @@ fn is_list_before_watch(path: &str) -> bool {
         .any(|it| path.contains(it));
     path.starts_with("/apis/tutti.dev/v1alpha1/appdefinitions?")
         || (is_of_namespace && path.contains("labelSelector="))
-}
-
-/// Makes a question about the whole cluster one about a single namespace.
-fn narrow(path: &str, namespace: &str) -> String {
-    let (route, query) = path.split_once('?').unwrap_or((path, ""));
-    let segments: Vec<&str> = route.trim_matches('/').split('/').collect();
-    let (prefix, plural) = match segments.as_slice() {
-        ["api", version, plural] => (format!("/api/{version}"), *plural),
-        ["apis", group, version, plural] => (format!("/apis/{group}/{version}"), *plural),
-        _ => return path.to_owned(),
-    };
-    match plural {
-        "appdefinitions" => path.to_owned(),
-        "organizations" | "namespaces" => {
-            format!("{prefix}/{plural}?{query}&fieldSelector=metadata.name%3D{namespace}")
-        }
-        _ => format!("{prefix}/namespaces/{namespace}/{plural}?{query}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_questions_about_the_whole_cluster_are_narrowed() {
-        assert_eq!(
-            narrow("/api/v1/secrets?watch=true", "a"),
-            "/api/v1/namespaces/a/secrets?watch=true"
-        );
-        assert_eq!(
-            narrow("/apis/tutti.dev/v1alpha1/organizations?limit=5", "a"),
-            "/apis/tutti.dev/v1alpha1/organizations?limit=5&fieldSelector=metadata.name%3Da"
-        );
-        let exact = "/apis/apps/v1/namespaces/a/deployments/x?force=true";
-        assert_eq!(narrow(exact, "a"), exact);
-    }
 }

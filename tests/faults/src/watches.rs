@@ -87,7 +87,8 @@ pub fn through(
     })
 }
 
-fn lines(body: Incoming) -> impl Stream<Item = Bytes> {
+/// The lines of a watch as they are.
+pub fn lines(body: Incoming) -> impl Stream<Item = Bytes> {
     let start = (body, BytesMut::new());
     futures_util::stream::unfold(start, |(mut body, mut rest)| async move {
         loop {

@@ -114,6 +114,8 @@ pub struct Checked {
     certifier: Option<String>,
     /// Whether the name is valid, and this Domain's.
     pub is_held: bool,
+    /// Whether it is another Domain's of the organization.
+    pub is_siblings: bool,
     /// Whether it is proven, too.
     pub is_proven: bool,
     /// Whether an authority may be asked.
@@ -223,6 +225,7 @@ pub fn check(domain: &Domain, facts: &Facts<'_>) -> Checked {
         target: facts.target.map(str::to_owned),
         certifier: facts.certifier.name.map(str::to_owned),
         is_held: is_well(NAME_VALID) && is_well(HOSTNAME_HELD),
+        is_siblings: matches!(facts.holder, Holder::Sibling(_)),
         is_proven: is_well(NAME_VALID) && is_well(HOSTNAME_HELD) && is_well(OWNERSHIP_PROVEN),
         may_order: before_order.iter().all(|check| is_well(check)),
         checks,

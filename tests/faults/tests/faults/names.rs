@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use crds::{condition, domain::DomainStatus};
+use anyhow::{Context as _, Result, ensure};
+use crds::{Domain, condition, domain::DomainStatus, labels};
 use faults::{
-    domains::Owner,
+    domains::{Neighbour, Owner},
     stage::{self, PATIENCE},
     stories::{self, Goal, INSTANCE},
 };
 use jiff::{SignedDuration, Timestamp};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 /// A condition's status and reason.
 fn said<'a>(status: &'a DomainStatus, type_: &str) -> (&'a str, &'a str) {
@@ -50,5 +52,139 @@ fn a_domain_is_told_at_once_that_its_instance_is_gone_and_that_it_is_there_again
         stories::order(&ground.instances, "demo", "1.0").await?;
         owner.life.reach(Goal::Running).await?;
         owner.becomes_ready("alone", false).await
+    });
+}
+
+impl Rival<'_> {
+    /// Asks for a hostname of somebody else's, with a certificate that is not there yet.
+    async fn ask_for(&self, label: &str, hostname: &str) -> Result<()> {
+        let domain = json!({
+            "apiVersion": "tutti.dev/v1alpha1",
+            "kind": "Domain",
+            "metadata": { "name": label },
+            "spec": { "hostname": hostname, "instance": INSTANCE, "certificateSecret": "own" },
+        });
+        let params = PatchParams::apply("kubectl");
+        let all = &self.0.domains;
+        all.patch(label, &params, &Patch::Apply(domain)).await?;
+        Ok(())
+    }
+
+    async fn status(&self, label: &str) -> Result<DomainStatus> {
+        let found: Domain = self.0.domains.get(label).await?;
+        Ok(found.status.unwrap_or_default())
+    }
+
+    /// Has a name looked at until it is so.
+    async fn looks_until(
+        &self,
+        label: &str,
+        is_so: impl Fn(&DomainStatus) -> bool,
+    ) -> Result<DomainStatus> {
+        let begun = Instant::now();
+        for look in 0.. {
+            let number = format!("{:?}-{look}", begun);
+            let patch = json!({ "metadata": { "annotations": { labels::LOOK_NOW: number } } });
+            let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+            self.0.domains.patch(label, &params, &patch).await?;
+            loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let status = self.status(label).await?;
+                if status.looked_for.as_ref() == Some(&number) {
+                    if is_so(&status) {
+                        return Ok(status);
+                    }
+                    break;
+                }
+                ensure!(begun.elapsed() < PATIENCE, "nobody looks: {status:?}");
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{:?}",
+                self.status(label).await?
+            );
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        unreachable!("it ends in time")
+    }
+}
+
+/// Who wants a name that another organization has.
+struct Rival<'a>(&'a Neighbour);
+
+#[test]
+fn a_name_that_two_have_proven_is_the_firsts_until_his_proof_goes_and_takes_his_certificate_along()
+{
+    stage::test(async |stage| {
+        let owner = Owner::found_beside_another(stage).await?;
+        let rival = Rival(owner.neighbour()?);
+        let hostname = format!("moving.{}", owner.zone);
+        let leads_to = |target: &str| format!("update add {hostname}. 5 CNAME {target}.\n");
+        owner.update(leads_to(&owner.target)).await?;
+        owner.ask_for("moving").await?;
+        owner.becomes_ready("moving", false).await?;
+        let certificate = owner.status("moving").await?.certificate;
+        let secret = certificate.context("no certificate")?.secret;
+        // That he wishes for it twice saves nothing.
+        owner
+            .ask_for_with("again", json!({ "hostname": hostname }))
+            .await?;
+
+        // The other one is shown what stands in the DNS, and what to set.
+        rival.ask_for("moving", &hostname).await?;
+        let is_told = |status: &DomainStatus| {
+            said(status, "HostnameHeld") == ("False", "HostnameTaken")
+                && status.found.iter().any(|it| it.contains(&owner.target))
+        };
+        let told = rival.looks_until("moving", is_told).await?;
+        let proof = told.records.first().context("no record is asked for")?;
+        let (name, value) = (&proof.name, &proof.value);
+        ensure!(proof.type_ == "TXT", "{proof:?}");
+
+        // Both have proven it now: nothing changes for whoever has it.
+        owner
+            .update(format!("update add {name}. 5 TXT {value}\n"))
+            .await?;
+        let is_seen = |status: &DomainStatus| {
+            is_told(status) && status.found.iter().any(|it| it.contains(value))
+        };
+        rival.looks_until("moving", is_seen).await?;
+        owner.look_again("moving", 1).await?;
+        owner.becomes_ready("moving", false).await?;
+        ensure!(
+            owner.presented().get_opt(&secret).await?.is_some(),
+            "the certificate is gone"
+        );
+
+        // The CNAME moves, and with it the name.
+        let gone = format!("update delete {hostname}. CNAME\n");
+        owner.update(gone + &leads_to(&rival.0.target)).await?;
+        let is_his = |status: &DomainStatus| {
+            said(status, "HostnameHeld").0 == "True" && said(status, "OwnershipProven").0 == "True"
+        };
+        let his = rival.looks_until("moving", is_his).await?;
+        let missing = said(&his, "Certified");
+        ensure!(
+            missing == ("False", "BroughtCertificateUnusable"),
+            "{missing:?}"
+        );
+        let begun = Instant::now();
+        loop {
+            let status = owner.status("moving").await?;
+            let presented = owner.presented().get_opt(&secret).await?;
+            let is_over = said(&status, condition::READY) == ("False", "HostnameTaken")
+                && said(&status, condition::ROUTED).0 == "False"
+                && status.certificate.is_none();
+            if is_over && presented.is_none() && !owner.routes().await?.contains(&hostname) {
+                break;
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the certificate is there: {}; {status:?}",
+                presented.is_some()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        owner.internet.check_keys()
     });
 }
