@@ -6,6 +6,7 @@
 //! have the lab to themselves. How long each took is in `target/journeys/times.txt`.
 
 mod app;
+mod authority;
 mod browser;
 mod frozen;
 mod guest;
@@ -18,6 +19,7 @@ mod wait;
 mod wordpress;
 
 pub use app::{App, PAGE};
+pub use authority::authority_says_of;
 pub use browser::Browser;
 pub use frozen::Frozen;
 pub use guest::{Address, Guest, reached};

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use crds::{Domain, domain::Certificate};
-use journeys::{App, Organization, PAGE, Site, Story, Visitors, within};
+use journeys::{App, Organization, PAGE, Site, Story, Visitors, authority_says_of, within};
 use kube::{
     ResourceExt as _,
     api::{ListParams, Patch, PatchParams},
@@ -39,12 +39,14 @@ async fn a_renewal_goes_unnoticed_and_what_is_revoked_is_replaced() -> Result<()
     // Revoked on request, it is replaced at once.
     let wish = format!("superseded/{}", second.serial);
     annotate(&organization, crds::labels::REVOKE, &wish).await?;
-    another(&organization, &hostname, &second).await?;
-    let revoked = organization.domain(&hostname, "Served").await?.revoked;
-    ensure!(
-        revoked.is_some_and(|revoked| revoked.serial == second.serial),
-        "it is not revoked"
-    );
+    let third = another(&organization, &hostname, &second).await?;
+    let said = authority_says_of(&story.lab, &second).await?;
+    ensure!(said == ("Revoked".to_owned(), Some(4)), "{said:?}");
+    // A renewal revokes nothing, and nobody asked for the new one to be.
+    for kept in [&first, &third] {
+        let said = authority_says_of(&story.lab, kept).await?;
+        ensure!(said == ("Valid".to_owned(), None), "{said:?}");
+    }
     organization.end().await
 }
 
