@@ -18,6 +18,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Brought {
     pub(super) leaf: Leaf,
+    /// Until when it and all who signed it hold.
+    pub(super) until: Timestamp,
     pub(super) chain: String,
     pub(super) key: String,
 }
@@ -45,14 +47,23 @@ impl Brought {
                 is_the_sites(first)?;
             }
             names(&leaf, first, hostname)?;
+            browsers::take_time(first, now, "put one into the Secret that holds now")?;
         }
-        holds(&leaf, now)?;
         browsers::take_keys_and_signatures(&certificates)?;
         is_open(&key)?;
         fit(&chain, &key)?;
         in_order(&certificates)?;
         browsers::take_purposes(&certificates, now)?;
-        Ok(Self { leaf, chain, key })
+        let ends = certificates
+            .iter()
+            .map(|it| Timestamp::from_second(it.validity().not_after.timestamp()));
+        let until = ends.collect::<Result<Vec<_>, _>>()?.into_iter().min();
+        Ok(Self {
+            until: until.unwrap_or(leaf.not_after),
+            leaf,
+            chain,
+            key,
+        })
     }
 }
 
@@ -77,16 +88,6 @@ fn names(leaf: &Leaf, first: &X509Certificate<'_>, hostname: &str) -> anyhow::Re
         leaf.covers(hostname),
         "it is for {}, and not for {hostname}; have one made for this name",
         leaf.names.join(", ")
-    );
-    Ok(())
-}
-
-fn holds(leaf: &Leaf, now: Timestamp) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        leaf.not_before <= now && leaf.not_after > now,
-        "it holds from {} to {}; put one into the Secret that holds now",
-        leaf.not_before.strftime("%Y-%m-%d"),
-        leaf.not_after.strftime("%Y-%m-%d"),
     );
     Ok(())
 }
@@ -163,6 +164,11 @@ pub(super) mod tests {
     pub(in crate::domain) fn said(chain: &str, key: &str) -> String {
         let brought = Brought::read(&secret(chain, key), WWW, Timestamp::now());
         brought.map_or_else(|error| error.to_string(), |_| "fine".to_owned())
+    }
+
+    pub(in crate::domain) fn until(chain: &str, key: &str) -> Timestamp {
+        let brought = Brought::read(&secret(chain, key), WWW, Timestamp::now());
+        brought.unwrap().until
     }
 
     #[test]
@@ -253,7 +259,12 @@ pub(super) mod tests {
         let chain = authority.certify(&[WWW], &key);
         let late = "5000-01-01T00:00:00Z".parse().unwrap();
         let over = Brought::read(&secret(&chain, &plain), WWW, late).unwrap_err();
-        assert!(over.to_string().contains("that holds now"), "{over}");
+        let over = over.to_string();
+        assert!(
+            over.starts_with("tls.crt: CN=www.acme.example holds from"),
+            "{over}"
+        );
+        assert!(over.contains("that holds now"), "{over}");
     }
 
     #[test]

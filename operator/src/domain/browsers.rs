@@ -48,10 +48,34 @@ pub(super) fn take_purposes(chain: &[X509Certificate<'_>], now: Timestamp) -> an
     is_for_servers(site, "have one made for serverAuth")?;
     signs_handshakes(site)?;
     for signer in signers {
-        holds(signer, now)?;
+        take_time(signer, now, &format!("{ANOTHER_CHAIN} now"))?;
         may_sign(signer)?;
         is_for_servers(signer, ANOTHER_CHAIN)?;
     }
+    Ok(())
+}
+
+/// Whether a certificate holds now.
+///
+/// # Errors
+/// When it does not: from when and until when it does, and the mend.
+pub(super) fn take_time(
+    certificate: &X509Certificate<'_>,
+    now: Timestamp,
+    mend: &str,
+) -> anyhow::Result<()> {
+    let validity = certificate.validity();
+    let day = |at: ASN1Time| {
+        let at = Timestamp::from_second(at.timestamp());
+        at.map(|at| at.strftime("%Y-%m-%d").to_string())
+    };
+    anyhow::ensure!(
+        validity.is_valid_at(ASN1Time::from_timestamp(now.as_second())?),
+        "tls.crt: {} holds from {} to {}; {mend}",
+        called(certificate),
+        day(validity.not_before)?,
+        day(validity.not_after)?
+    );
     Ok(())
 }
 
@@ -154,22 +178,6 @@ fn signs_handshakes(site: &X509Certificate<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn holds(signer: &X509Certificate<'_>, now: Timestamp) -> anyhow::Result<()> {
-    let validity = signer.validity();
-    let day = |at: ASN1Time| {
-        let at = Timestamp::from_second(at.timestamp());
-        at.map(|at| at.strftime("%Y-%m-%d").to_string())
-    };
-    anyhow::ensure!(
-        validity.is_valid_at(ASN1Time::from_timestamp(now.as_second())?),
-        "tls.crt: {}, which is in the chain, holds from {} to {}; {ANOTHER_CHAIN} now",
-        called(signer),
-        day(validity.not_before)?,
-        day(validity.not_after)?
-    );
-    Ok(())
-}
-
 fn may_sign(signer: &X509Certificate<'_>) -> anyhow::Result<()> {
     let usage = signer.key_usage().ok().flatten();
     let lacks = if !signer.is_ca() {
@@ -195,7 +203,7 @@ mod tests {
 
     use super::{
         super::{
-            brought::tests::{WWW, said},
+            brought::tests::{WWW, said, until},
             certificates::tests::{Authority, key},
         },
         *,
@@ -253,9 +261,25 @@ mod tests {
         });
         assert_eq!(
             said,
-            "tls.crt: CN=Between, which is in the chain, holds from 2020-01-02 to 2021-03-04; put the \
-             chain into it that the authority gives with the site's certificate now"
+            "tls.crt: CN=Between holds from 2020-01-02 to 2021-03-04; put the chain into it that the \
+             authority gives with the site's certificate now"
         );
+    }
+
+    #[test]
+    fn a_chain_holds_until_the_first_of_it_ends() {
+        let root = Authority::of_its_own("Root");
+        let (key, end) = (key(), date_time_ymd(2999, 1, 2));
+        let mut leaf = CertificateParams::new(vec![WWW.to_owned()]).unwrap();
+        let mut signed = |not_after| {
+            leaf.not_after = not_after;
+            leaf.signed_by(&key, &root.issuer).unwrap().pem()
+        };
+        let until = |chain: String| until(&chain, &key.serialize_pem()).to_string();
+        assert_eq!(until(signed(end)), "2999-01-02T00:00:00Z");
+        // The root's own time is rcgen's default.
+        let later = signed(date_time_ymd(5000, 1, 1)) + &root.pem;
+        assert_eq!(until(later), "4096-01-01T00:00:00Z");
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Certificates {
         self.write(&name, "kubernetes.io/tls", hostname, data).await
     }
 
-    /// A certificate of one's own: checked, and copied to where the gateway reads.
+    /// A certificate of one's own: checked, and copied to where the gateway reads. With it comes until when
+    /// its chain holds.
     ///
     /// # Errors
     /// What is wrong with it, naming the Secret and the mend.
@@ -148,7 +149,7 @@ impl Certificates {
         domain: &Domain,
         secret: &str,
         now: Timestamp,
-    ) -> Result<Leaf, String> {
+    ) -> Result<(Leaf, Timestamp), String> {
         let namespace = domain.namespace().unwrap_or_default();
         let hostname = domain.spec.hostname.as_str();
         let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
@@ -164,13 +165,18 @@ impl Certificates {
             Err(error) => return Err(wrong(format!("it cannot be read: {error}"))),
         };
         let brought = Brought::read(&found, hostname, now);
-        let Brought { leaf, chain, key } = brought.map_err(|error| wrong(error.to_string()))?;
+        let Brought {
+            leaf,
+            until,
+            chain,
+            key,
+        } = brought.map_err(|error| wrong(error.to_string()))?;
         let known = self.part(&Self::secret_name(hostname), CERTIFICATE).await;
         if known.ok().flatten().as_deref() != Some(chain.as_str()) {
             let put = self.put(hostname, chain, key).await;
             put.map_err(|error| wrong(format!("it cannot be copied: {error}")))?;
         }
-        Ok(leaf)
+        Ok((leaf, until))
     }
 
     /// How the certificate of a hostname is named when a new one replaces it (RFC 9773 §4.1).

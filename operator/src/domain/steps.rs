@@ -128,8 +128,8 @@ impl Domains {
                 .bring(&self.client, domain, secret, now)
                 .await;
             let mut certified =
-                certificate::brought(brought.as_ref().map(|leaf| leaf.not_after), now);
-            if let Ok(leaf) = brought {
+                certificate::brought(brought.as_ref().map(|(_, until)| *until), now);
+            if let Ok((leaf, _)) = brought {
                 let mut kept = leaf.status(hostname, None, leaf.not_after);
                 kept.renew_at = None;
                 status.certificate = Some(kept);
