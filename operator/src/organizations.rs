@@ -214,9 +214,9 @@ async fn claim_namespace(
                 state: State::Stuck,
                 reason: "NamespaceTaken",
                 message: format!(
-                    "namespace {name} exists already and belongs to nobody of ours; give the \
-                     organization another name, or hand the namespace over: kubectl label \
-                     namespace {name} {}={name}",
+                    "namespace {name} exists already and is not labelled as this organization's; \
+                     give the organization another name, or hand the namespace over: kubectl label \
+                     --overwrite namespace {name} {}={name}",
                     labels::ORGANIZATION
                 ),
             }));

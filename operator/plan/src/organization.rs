@@ -54,8 +54,8 @@ pub fn desired(organization: &Organization) -> DesiredOrganization {
 }
 
 /// Whether a namespace that exists may become this organization's: it says so itself, or it was its
-/// until somebody took the label away. A namespace that somebody else made for something else is
-/// never taken, nor one of an earlier organization that was handed on.
+/// until somebody took the label away or changed it. A namespace that somebody else made for something
+/// else is never taken, nor one that an earlier organization left and that says another's name since.
 ///
 /// `has_it`: the organization's own status says that it has its namespace.
 #[must_use]
@@ -64,13 +64,11 @@ pub fn may_adopt(namespace: &ObjectMeta, organization: &str, has_it: bool) -> bo
         .labels
         .as_ref()
         .and_then(|labels| labels.get(labels::ORGANIZATION));
-    match label {
-        Some(owner) => owner == organization,
-        None => {
-            let annotations = namespace.annotations.as_ref();
-            has_it && annotations.is_some_and(|all| all.contains_key(labels::PLAN))
-        }
+    if label.is_some_and(|owner| owner == organization) {
+        return true;
     }
+    let annotations = namespace.annotations.as_ref();
+    has_it && annotations.is_some_and(|all| all.contains_key(labels::PLAN))
 }
 
 fn namespace(name: &str, pod_security: PodSecurity) -> Namespace {

@@ -109,7 +109,7 @@ async fn dead(operator: &Incarnation) {
 }
 
 #[test]
-fn a_fence_that_was_edited_or_deleted_is_whole_again_and_a_lost_label_is_given_back() {
+fn a_fence_that_was_edited_or_deleted_is_whole_again_and_so_are_labels() {
     stage::test(async |stage| {
         let (ground, _operator) = founded(stage, "fence").await?;
         let wanted = end(&ground).await?;
@@ -137,12 +137,14 @@ fn a_fence_that_was_edited_or_deleted_is_whole_again_and_a_lost_label_is_given_b
             labels::MANAGED_BY,
             "pod-security.kubernetes.io/enforce",
         ] {
-            let edit = json!({ "metadata": { "labels": { label: null } } });
-            api.patch(&ground.namespace, &person(), &Patch::Merge(&edit))
-                .await?;
-            comes_to(&ground, &wanted)
-                .await
-                .with_context(|| format!("without label {label}"))?;
+            for value in [json!(null), json!("baseline")] {
+                let edit = json!({ "metadata": { "labels": { label: value } } });
+                api.patch(&ground.namespace, &person(), &Patch::Merge(&edit))
+                    .await?;
+                comes_to(&ground, &wanted)
+                    .await
+                    .with_context(|| format!("label {label} is {value}"))?;
+            }
         }
         Ok(())
     });
