@@ -24,6 +24,8 @@ pub const WORKLOAD_READY: &str = "WorkloadReady";
 pub const ROUTE_READY: &str = "RouteReady";
 /// The customer's own hostnames are proven, certified and served; no part of `Ready`.
 pub const DOMAINS_READY: &str = "DomainsReady";
+/// The last run of every periodic job ended well; no part of `Ready`.
+pub const PERIODIC_JOBS_READY: &str = "PeriodicJobsReady";
 /// On a Domain: it is proven, so that its instance has a Route for it.
 pub const ROUTED: &str = "Routed";
 /// On a Route: the hostname is held by this Route.

@@ -84,6 +84,8 @@ pub struct Observed {
     pub volumes: BTreeMap<String, VolumeSeen>,
     /// Install and upgrade jobs by object name.
     pub jobs: BTreeMap<String, JobSeen>,
+    /// Runs of periodic jobs by object name.
+    pub runs: BTreeMap<String, RunSeen>,
     /// The database's StatefulSet.
     pub database: Option<WorkloadSeen>,
     /// The app's Deployment.
@@ -163,6 +165,23 @@ pub struct JobSeen {
     pub podless: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
+}
+
+/// A run of a periodic job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSeen {
+    /// The CronJob that it belongs to.
+    pub cron_job: String,
+    /// Its Job.
+    pub job: JobSeen,
+}
+
+impl RunSeen {
+    /// Whether it has got nowhere for want of a pod.
+    #[must_use]
+    pub fn is_podless(&self) -> bool {
+        !self.job.succeeded && !self.job.has_pods
+    }
 }
 
 /// A Deployment or StatefulSet.

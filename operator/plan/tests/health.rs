@@ -642,6 +642,135 @@ fn a_job_that_is_done_is_spoken_of_no_more() {
     });
     let report = world.after(&new).report(&new);
     assert_eq!(report.conditions[0].reason, "Running");
+// ---- periodic jobs
+
+/// A run of the periodic job that was begun so long ago.
+fn with_run(world: World, name: &str, seconds: i64, job: plan::context::JobSeen) -> World {
+    world.see(|seen| {
+        let run = plan::context::RunSeen {
+            cron_job: "shop-cron".into(),
+            job: plan::context::JobSeen {
+                created: Some(ago(seconds)),
+                ..job
+            },
+        };
+        seen.runs.insert(name.into(), run);
+    })
+}
+
+/// What is told of the periodic jobs of an instance that is ready whatever they do.
+#[track_caller]
+fn periodic(world: &World) -> Option<Condition> {
+    let report = world.report(&shop());
+    assert_eq!(find(&report, condition::READY).reason, "Running");
+    assert!(!has(&report, condition::STALLED));
+    assert_eq!(report.backend.state, State::Well);
+    condition::find(&report.conditions, condition::PERIODIC_JOBS_READY).cloned()
+}
+
+fn refused() -> plan::context::JobSeen {
+    let words = "Error creating: pods \"shop-cron-29001234-x\" is forbidden: exceeded quota: tutti";
+    plan::context::JobSeen {
+        podless: Some(words.into()),
+        ..job_under_way()
+    }
+}
+
+fn failed_run() -> plan::context::JobSeen {
+    plan::context::JobSeen {
+        has_pods: true,
+        ..job_failed("Job has reached the specified backoff limit")
+    }
+}
+
+#[test]
+fn a_periodic_job_whose_pod_the_quota_refuses_is_told_beside_ready() {
+    let world = with_run(running(), "shop-cron-29001234", 10, refused());
+    let told = periodic(&world).unwrap();
+    assert_eq!(
+        (told.status.as_str(), told.reason.as_str()),
+        ("False", "PeriodicJobNotStarted")
+    );
+    assert!(plan::health::WARNINGS.contains(&told.reason.as_str()));
+    says(
+        &told.message,
+        &[
+            "shop-cron did not run",
+            "exceeded quota: tutti",
+            "raise spec.quota",
+        ],
+    );
+}
+
+#[test]
+fn the_quotas_words_are_told_also_when_the_run_was_given_up() {
+    let given_up = plan::context::JobSeen {
+        failed: Some("Job was active longer than specified deadline".into()),
+        ..refused()
+    };
+    let world = with_run(running(), "shop-cron-29001234", 300, given_up);
+    let first = periodic(&world).unwrap();
+    says(&first.message, &["exceeded quota: tutti"]);
+    // The next one, of which nothing is known yet, and then its own refusal in the same words.
+    let world = with_run(world, "shop-cron-29001239", 1, job_under_way());
+    assert_eq!(periodic(&world).unwrap(), first);
+    let world = with_run(world, "shop-cron-29001239", 4, refused());
+    assert_eq!(periodic(&world).unwrap(), first);
+}
+
+#[test]
+fn a_periodic_job_that_failed_is_told_with_its_last_line_until_one_ends_well() {
+    let world = with_run(running(), "shop-cron-29001234", 300, failed_run()).see(|seen| {
+        let mut cron = pod("shop-cron-29001234-aaaaa", "job");
+        cron.last_log_line = Some("no route to host.".into());
+        seen.pods.push(cron);
+    });
+    let told = periodic(&world).unwrap();
+    assert_eq!(
+        (told.status.as_str(), told.reason.as_str()),
+        ("False", "PeriodicJobFailed")
+    );
+    assert!(plan::health::WARNINGS.contains(&told.reason.as_str()));
+    says(
+        &told.message,
+        &[
+            "shop-cron failed: Job has reached the specified backoff limit; it said last: no route to host.",
+            "kubectl logs -n acme",
+        ],
+    );
+
+    let under_way = with_run(world.clone(), "shop-cron-29001239", 10, job_under_way());
+    assert_eq!(periodic(&under_way).unwrap(), told);
+
+    let done = with_run(world, "shop-cron-29001239", 10, job_done());
+    let told = periodic(&done).unwrap();
+    assert_eq!(
+        (told.status.as_str(), told.message.as_str()),
+        ("True", "1 periodic job ended well the last time")
+    );
+}
+
+#[test]
+fn of_periodic_jobs_nothing_is_said_before_one_has_ended_and_while_the_app_rests() {
+    assert_eq!(periodic(&running()), None);
+    let world = with_run(running(), "shop-cron-29001234", 10, job_under_way());
+    assert_eq!(periodic(&world), None);
+    let two_writes_met = plan::context::JobSeen {
+        podless: Some("the object has been modified; please apply your changes".into()),
+        ..job_under_way()
+    };
+    let world = with_run(running(), "shop-cron-29001234", 10, two_writes_met);
+    assert_eq!(periodic(&world), None);
+
+    let world = with_run(running(), "shop-cron-29001234", 10, refused());
+    for at_rest in [shop().stopped(), shop().replicas(0)] {
+        assert!(!has(
+            &world.report(&at_rest),
+            condition::PERIODIC_JOBS_READY
+        ));
+    }
+}
+
 }
 
 // ---- storage and hostnames

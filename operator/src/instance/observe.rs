@@ -1,7 +1,12 @@
 //! Observe: what is known of an instance's children, as plans want it. From the cache; the API
 //! server is asked only about what is wrong.
 
-use plan::{Observed, context::DomainSeen};
+use std::collections::BTreeMap;
+
+use plan::{
+    Observed,
+    context::{DomainSeen, RunSeen},
+};
 
 use super::Instances;
 use crate::{
@@ -40,6 +45,10 @@ pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Obser
         let known = before.jobs.get(name);
         job.podless = known.and_then(|known| known.podless.clone());
     }
+    for (name, run) in &mut observed.runs {
+        let known = before.runs.get(name);
+        run.job.podless = known.and_then(|known| known.job.podless.clone());
+    }
     observed
 }
 
@@ -52,7 +61,10 @@ fn domains(operator: &Instances, key: &InstanceKey) -> Vec<DomainSeen> {
 }
 
 fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed {
-    let mut observed = Observed::default();
+    let mut observed = Observed {
+        runs: runs(uid, children),
+        ..Observed::default()
+    };
     for ((kind, name), child) in children {
         // What belongs to an earlier instance of this name is going away, and says nothing of
         // this one. What is kept beyond an instance has no owner.
@@ -102,6 +114,27 @@ fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed 
         }
     }
     observed
+}
+
+/// Runs of this instance's periodic jobs: they belong to its CronJobs.
+fn runs(uid: &str, children: &Children) -> BTreeMap<String, RunSeen> {
+    let cron_jobs: BTreeMap<&str, &String> = children
+        .iter()
+        .filter(|((kind, _), child)| *kind == Kind::CronJob && child.owner.as_deref() == Some(uid))
+        .map(|((_, name), child)| (child.uid.as_str(), name))
+        .collect();
+    let runs = children.iter().filter_map(|((_, name), child)| {
+        let Seen::Job(job) = &child.seen else {
+            return None;
+        };
+        let cron_job = cron_jobs.get(child.owner.as_deref()?)?;
+        let run = RunSeen {
+            cron_job: (*cron_job).clone(),
+            job: job.clone(),
+        };
+        (!child.is_deleting).then(|| (name.clone(), run))
+    });
+    runs.collect()
 }
 
 /// What kept children tell of the instance that they were made for.

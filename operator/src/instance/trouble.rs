@@ -35,26 +35,43 @@ type LastLine = (i32, Option<String>);
 pub struct Troubles {
     /// By pod: an instance that is well has none, and costs its passes nothing.
     logs: Mutex<HashMap<InstanceKey, HashMap<String, LastLine>>>,
-    podless: Mutex<HashMap<InstanceKey, Podless>>,
+    podless: Mutex<HashMap<InstanceKey, HashMap<Owner, Podless>>>,
 }
 
 /// Kind and name of what makes a pod.
 type Owner = (Kind, String);
 
 struct Podless {
-    owner: Owner,
     since: Instant,
     asked: Option<Instant>,
     failure: Option<String>,
+    /// It was given up: no more will be said of it.
+    is_over: bool,
 }
 
 impl Podless {
-    fn of(owner: &Owner) -> Self {
+    fn since_now() -> Self {
         Self {
-            owner: owner.clone(),
             since: Instant::now(),
             asked: None,
             failure: None,
+            is_over: false,
+        }
+    }
+
+    /// When there may be more to hear of it.
+    fn look_again(&self) -> Option<Duration> {
+        match self.asked {
+            None => Some(POD_IS_MADE_WITHIN),
+            Some(_) if self.is_over => None,
+            Some(_) => Some(AGAIN),
+        }
+    }
+
+    fn is_to_be_asked_about(&self) -> bool {
+        match self.asked {
+            None => self.is_over || self.since.elapsed() >= POD_IS_MADE_WITHIN,
+            Some(asked) => !self.is_over && asked.elapsed() >= AGAIN,
         }
     }
 }
@@ -68,19 +85,14 @@ impl Troubles {
             }
         }
         self.forget_pods_but(key, &observed.pods);
-        self.look_for_missing_pod(operator, key, observed).await;
+        self.look_for_missing_pods(operator, key, observed).await;
     }
 
     /// When to look again: Kubernetes sends no event of its own for these.
     pub fn look_again(&self, key: &InstanceKey) -> Option<Duration> {
         let podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
-        podless.get(key).map(|trouble| {
-            if trouble.asked.is_some() {
-                AGAIN
-            } else {
-                POD_IS_MADE_WITHIN
-            }
-        })
+        let own = podless.get(key)?;
+        own.values().filter_map(Podless::look_again).min()
     }
 
     /// Forgets an instance that is gone.
@@ -145,24 +157,38 @@ impl Troubles {
     }
 
     /// A StatefulSet or Job says only in events why it has no pod.
-    async fn look_for_missing_pod(
+    async fn look_for_missing_pods(
         &self,
         operator: &Instances,
         key: &InstanceKey,
         observed: &mut Observed,
     ) {
-        let Some(owner) = without_pod(key, observed) else {
-            let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
-            podless.remove(key);
+        let owners = without_pod(key, observed);
+        self.forget_owners_but(key, &owners);
+        for (owner, is_over) in owners {
+            let failure = self.why_podless(operator, key, &owner, is_over).await;
+            let (kind, name) = owner;
+            if kind != Kind::Job {
+                if let Some(database) = &mut observed.database {
+                    database.failure = failure;
+                }
+            } else if let Some(job) = observed.jobs.get_mut(&name) {
+                job.podless = failure;
+            } else if let Some(run) = observed.runs.get_mut(&name) {
+                run.job.podless = failure;
+            }
+        }
+    }
+
+    /// Forgets what has its pod by now, or is gone.
+    fn forget_owners_but(&self, key: &InstanceKey, owners: &[(Owner, bool)]) {
+        let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(own) = podless.get_mut(key) else {
             return;
         };
-        let failure = self.why_podless(operator, key, &owner).await;
-        if owner.0 == Kind::Job {
-            if let Some(job) = observed.jobs.get_mut(&owner.1) {
-                job.podless = failure;
-            }
-        } else if let Some(database) = &mut observed.database {
-            database.failure = failure;
+        own.retain(|owner, _| owners.iter().any(|(other, _)| other == owner));
+        if own.is_empty() {
+            podless.remove(key);
         }
     }
 
@@ -172,19 +198,14 @@ impl Troubles {
         operator: &Instances,
         key: &InstanceKey,
         owner: &Owner,
+        is_over: bool,
     ) -> Option<String> {
         {
             let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
-            let trouble = podless
-                .entry(key.clone())
-                .and_modify(|trouble| {
-                    if trouble.owner != *owner {
-                        *trouble = Podless::of(owner);
-                    }
-                })
-                .or_insert_with(|| Podless::of(owner));
-            let is_fresh = trouble.asked.is_some_and(|asked| asked.elapsed() < AGAIN);
-            if trouble.since.elapsed() < POD_IS_MADE_WITHIN || is_fresh {
+            let own = podless.entry(key.clone()).or_default();
+            let trouble = own.entry(owner.clone()).or_insert_with(Podless::since_now);
+            trouble.is_over = is_over;
+            if !trouble.is_to_be_asked_about() {
                 return trouble.failure.clone();
             }
             trouble.asked = Some(Instant::now());
@@ -193,39 +214,48 @@ impl Troubles {
         let (kind, name) = owner;
         let fields =
             format!("involvedObject.kind={kind:?},involvedObject.name={name},reason=FailedCreate");
-        let found = match api.list(&ListParams::default().fields(&fields)).await {
-            Ok(events) => events
-                .items
-                .into_iter()
-                .next_back()
-                .and_then(|event| event.message),
+        let answer = api.list(&ListParams::default().fields(&fields)).await;
+        let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = podless.get_mut(key).and_then(|own| own.get_mut(owner))?;
+        match answer {
+            Ok(events) => {
+                let last = events.items.into_iter().next_back();
+                trouble.failure = last.and_then(|event| event.message);
+            }
             Err(error) => {
                 tracing::debug!(%error, "events cannot be listed");
-                None
+                if is_over {
+                    trouble.asked = None;
+                }
             }
-        };
-        let mut podless = self.podless.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(trouble) = podless.get_mut(key) {
-            trouble.failure.clone_from(&found);
         }
-        found
+        trouble.failure.clone()
     }
 }
 
-/// What should have a pod, and has none: the database, else a job that has not ended.
-fn without_pod(key: &InstanceKey, observed: &Observed) -> Option<Owner> {
+/// What should have a pod, and has none: the database, else a job that has not ended; and runs of
+/// periodic jobs. With each, whether it was given up.
+fn without_pod(key: &InstanceKey, observed: &Observed) -> Vec<(Owner, bool)> {
+    let has_pod = |job: &str| observed.pods.iter().any(|pod| pod.is_of_job(job));
+    let mut owners = Vec::new();
     if let Some(database) = &observed.database
         && database.wished > 0
         && database.replicas == 0
     {
-        return Some((Kind::StatefulSet, names::database(&key.name)));
+        owners.push(((Kind::StatefulSet, names::database(&key.name)), false));
+    } else if let Some((name, _)) = observed
+        .jobs
+        .iter()
+        .find(|(name, job)| !job.succeeded && job.failed.is_none() && !has_pod(name))
+    {
+        owners.push(((Kind::Job, name.clone()), false));
     }
-    let (name, _) = observed.jobs.iter().find(|(name, job)| {
-        !job.succeeded
-            && job.failed.is_none()
-            && !observed.pods.iter().any(|pod| pod.is_of_job(name))
-    })?;
-    Some((Kind::Job, name.clone()))
+    let runs = observed.runs.iter();
+    owners.extend(
+        runs.filter(|(name, run)| run.is_podless() && !has_pod(name))
+            .map(|(name, run)| ((Kind::Job, name.clone()), run.job.failed.is_some())),
+    );
+    owners
 }
 
 /// A value that is called a secret: quoted, or up to the next blank.

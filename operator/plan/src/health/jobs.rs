@@ -77,7 +77,7 @@ fn latest<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Option<&'a PodSeen> {
     pods.max_by_key(|pod| pod.created)
 }
 
-fn last_words<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
+pub(super) fn last_words<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
     latest(pods)
         .and_then(|pod| pod.last_log_line.as_ref())
         .map_or_else(String::new, |line| {

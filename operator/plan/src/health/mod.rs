@@ -8,6 +8,7 @@
 mod database;
 mod domains;
 mod jobs;
+mod periodic;
 mod pods;
 pub use pods::wants_log;
 mod routes;
@@ -22,11 +23,13 @@ use jiff::Timestamp;
 
 use crate::{DesiredState, Observed, Rejection};
 
-/// Reasons of what is well, and wants somebody all the same: said beside whatever is told, and as
+/// Reasons of what wants somebody although all else may be well: said beside whatever is told, and as
 /// warnings.
-pub const WARNINGS: [&str; 3] = [
+pub const WARNINGS: [&str; 5] = [
     "BroughtCertificateEndsSoon",
     "NameLooksLikeAnother",
+    periodic::FAILED,
+    periodic::NOT_STARTED,
     "RevocationNotDone",
 ];
 
@@ -182,6 +185,14 @@ pub fn report(
     conditions.splice(1..1, kept);
     if let Some(domains) = domains::judge(instance, observed) {
         conditions.push(condition(instance, condition::DOMAINS_READY, &domains, now));
+    }
+    if let Some(jobs) = periodic::judge(instance, observed) {
+        conditions.push(condition(
+            instance,
+            condition::PERIODIC_JOBS_READY,
+            &jobs,
+            now,
+        ));
     }
     Report {
         conditions,

@@ -255,7 +255,13 @@ pub(super) fn creation_failure(message: &str) -> Finding {
     } else {
         Finding::stuck(
             "PodsCannotBeCreated",
-            format!("{message}; it is tried again when that is mended"),
+            // The name of a pod that there is not differs each time.
+            format!(
+                "{}; it is tried again when that is mended",
+                message
+                    .split_once("is forbidden: ")
+                    .map_or(message, |(_, why)| why)
+            ),
         )
     }
 }

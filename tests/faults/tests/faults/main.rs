@@ -9,6 +9,7 @@ mod edits;
 mod names;
 mod organizations;
 mod ownership;
+mod periodic;
 mod quiet;
 mod rivals;
 mod watches;
