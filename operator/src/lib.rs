@@ -15,7 +15,7 @@
 //! | what is known of the cluster | `cache/` |
 //! | secrets of the platform's own services | `platform_secrets.rs` |
 //! | calls to the API server, counted | `client.rs` |
-//! | events | `news.rs` |
+//! | events | `news.rs`, `recorder.rs` |
 //! | what the operator may do | `rbac.rs` |
 
 pub mod backoff;
@@ -34,5 +34,6 @@ pub mod organizations;
 pub mod platform_secrets;
 pub mod random;
 pub mod rbac;
+mod recorder;
 pub mod run;
 pub mod written;

@@ -1,15 +1,16 @@
-//! News: an event with the words of `Ready`, when its reason changed, and of each warning beside it.
+//! News: an event with the words of `Ready`, when its reason changed or an edit got another refusal, and
+//! of each warning beside it.
 
 use crds::condition::{self, Condition};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::events::{Event, EventType},
 };
 use plan::health::WARNINGS;
 
-/// As what our events are signed.
-const CONTROLLER: &str = "tutti-operator";
+use crate::recorder::Recorder;
+
 /// The API server takes a note of up to 1,024 bytes.
 const LONGEST_NOTE: usize = 1000;
 
@@ -21,15 +22,11 @@ impl News {
     /// Over this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter {
-            controller: CONTROLLER.to_owned(),
-            instance: None,
-        };
-        Self(Recorder::new(client, reporter))
+        Self(Recorder::new(client))
     }
 
-    /// Tells that `Ready` has another reason than before, if it has; and what else is well by now and
-    /// wants somebody all the same.
+    /// Tells that `Ready` has another reason than before, if it has, or other words for another wish that
+    /// cannot be granted; and what else wants somebody whatever `Ready` says.
     pub fn tell(&self, about: ObjectReference, before: &[Condition], after: &[Condition]) {
         for (type_, condition) in told(before, after) {
             tracing::info!(
@@ -66,13 +63,17 @@ fn told<'a>(
     before: &'a [Condition],
     after: &'a [Condition],
 ) -> impl Iterator<Item = (EventType, &'a Condition)> {
-    let is_new = |condition: &&Condition| {
+    let is_trouble = condition::is_true(after, condition::STALLED);
+    let is_new = move |condition: &&Condition| {
         let known = condition::find(before, &condition.type_);
-        known.is_none_or(|it| it.reason != condition.reason || it.status != condition.status)
+        known.is_none_or(|it| {
+            it.reason != condition.reason
+                || it.status != condition.status
+                || is_trouble && answers_an_edit(it, condition)
+        })
     };
     let ready = condition::find(after, condition::READY);
     let is_warning = |condition: &Condition| WARNINGS.contains(&condition.reason.as_str());
-    let is_trouble = condition::is_true(after, condition::STALLED);
     let others = after.iter().filter(move |condition| {
         // What `Ready` says itself is said.
         is_warning(condition) && ready.is_none_or(|ready| ready.reason != condition.reason)
@@ -90,6 +91,12 @@ fn told<'a>(
     ready
         .chain(others)
         .filter(move |(_, condition)| is_new(condition))
+}
+
+/// Whether somebody edited the object, and is told something else for the same reason. Words that change by
+/// themselves, as counts and times do, are no news.
+fn answers_an_edit(before: &Condition, after: &Condition) -> bool {
+    before.message != after.message && before.observed_generation != after.observed_generation
 }
 
 fn shorten(message: &str) -> String {
@@ -128,6 +135,24 @@ mod tests {
         let after = [said("Ready", reason), said("Certified", reason)];
         assert_eq!(events(&before, &after), [(true, reason.to_owned())]);
         assert_eq!(events(&after, &after), []);
+    }
+
+    #[test]
+    fn a_second_wish_that_cannot_be_granted_is_told_though_the_reason_is_the_same() {
+        let refused = |message: &str, generation| Condition {
+            message: message.to_owned(),
+            observed_generation: Some(generation),
+            ..said("Ready", "UnknownSize")
+        };
+        let stuck = said("Stalled", "UnknownSize");
+        let first = [refused("there is no size large", 1), stuck.clone()];
+        let second = [refused("there is no size huge", 2), stuck.clone()];
+        let news = (true, "UnknownSize".to_owned());
+        assert_eq!(events(&first, &second), [news]);
+        let unlike = [refused("there is still no size large", 1), stuck.clone()];
+        assert_eq!(events(&first, &unlike), []);
+        let edited = [refused("there is no size large", 2), stuck];
+        assert_eq!(events(&first, &edited), []);
     }
 
     #[test]
