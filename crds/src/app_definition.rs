@@ -1,8 +1,8 @@
 //! AppDefinition: what an app is. Data, not code: a new app needs no line of ours.
 //!
 //! Cluster-scoped, one per app, written in `apps/<name>/app.yaml`. What it says becomes objects
-//! in `operator/plan`. References between its lists are checked by `plan::definition`, which
-//! `lab app lint` runs too; all else is checked here, by schema and CEL.
+//! in `operator/plan`. References between its lists and patterns are checked by `plan::definition`,
+//! which `lab app lint` runs too; all else is checked here, by schema and CEL.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube_derive::{CustomResource, KubeSchema};
@@ -10,6 +10,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::quantity;
+
+/// What an app's name matches: it becomes a label, and part of other names.
+pub const NAME: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
+/// The same in words.
+pub const NAME_DEMAND: &str =
+    "an app's name is 1 to 40 lower-case letters, digits and dashes, and begins with a letter";
+
+/// In a rule: a path that can be read in one way.
+fn is_plain(path: &str) -> String {
+    format!("{path}.matches('^(/[^/]+)+$') && !{path}.matches('/[.]{{1,2}}(/|$)')")
+}
+
+/// In a rule: a path that an app may have for itself.
+fn is_not_the_kernels(path: &str) -> String {
+    format!("!{path}.matches('^/(proc|sys|dev)(/|$)')")
+}
 
 /// What an app is: images and versions, port, health, volumes, database, environment, sizes,
 /// security needs and jobs. Changing it takes effect at once, without a restart of anything of
@@ -33,8 +49,8 @@ use crate::quantity;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')")
-        .message("metadata.name: an app's name is 1 to 40 lower-case letters, digits and dashes, and begins with a letter"),
+    validation = Rule::new(format!("self.metadata.name.matches('{NAME}')"))
+        .message(format!("metadata.name: {NAME_DEMAND}").as_str()),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -44,6 +60,12 @@ use crate::quantity;
         .message("env: a secret is named that is neither in secrets nor 'database-password'; add it to secrets"),
     validation = Rule::new("self.database.engine != 'none' || !has(self.env) || self.env.all(e, (!has(e.secret) || e.secret != 'database-password') && (!has(e.value) || !e.value.contains('${database.')))")
         .message("env: refers to the database, but database.engine is 'none'"),
+    validation = Rule::new("self.database.engine == 'none' || self.sizes.all(s, has(s.database))")
+        .message("sizes: a size does not say what the database may use; add database to it"),
+    validation = Rule::new("self.port.number >= 1024 || (has(self.security.exceptions) && 'BindLowPorts' in self.security.exceptions)")
+        .message("port.number: below 1024; choose another, or add the exception BindLowPorts"),
+    validation = Rule::new("self.database.engine != 'none' || self.sizes.all(s, !has(s.database))")
+        .message("sizes: a size says what the database may use, but database.engine is 'none'; remove it there, or choose an engine"),
 )]
 pub struct AppDefinitionSpec {
     /// What the app is called in front of people, such as `WordPress`.
@@ -157,6 +179,7 @@ pub struct AppDefinitionSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.upgradableFrom) || !(self.version in self.upgradableFrom)").message("versions: a version cannot be upgraded to itself; remove it from its upgradableFrom"))]
 pub struct Version {
     /// Its name, such as `6.8`.
     #[schemars(
@@ -237,6 +260,8 @@ pub struct Volume {
     pub name: String,
     /// Where it is mounted.
     #[schemars(length(min = 2, max = 256), regex(pattern = "^/[^:]+$"))]
+    #[x_kube(validation = Rule::new(is_plain("self")).message("volumes: a path is plain: no '//', '/./', '/../' and no slash at the end"),
+        validation = Rule::new(is_not_the_kernels("self")).message("volumes: /proc, /sys and /dev belong to the kernel; choose another folder"))]
     pub path: String,
     /// Its size unless the instance asks for more.
     #[schemars(length(max = 20))]
@@ -407,7 +432,7 @@ pub struct Size {
     pub requests: Resources,
     /// What each pod of the app may use at most.
     pub limits: Resources,
-    /// The same for the database. Required where the app has one.
+    /// The same for the database. Required where the app has one, and not allowed where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseResources>,
 }
@@ -459,6 +484,8 @@ pub struct Security {
         length(max = 12),
         inner(length(min = 2, max = 256), regex(pattern = "^/[^:]+$"))
     )]
+    #[x_kube(validation = Rule::new(format!("self.all(path, {})", is_plain("path"))).message("security.writablePaths: a path is plain: no '//', '/./', '/../' and no slash at the end"),
+        validation = Rule::new(format!("self.all(path, {})", is_not_the_kernels("path"))).message("security.writablePaths: /proc, /sys and /dev belong to the kernel; choose another folder"))]
     pub writable_paths: Vec<String>,
     /// What the app cannot live without. `RootUser`: it runs as root, only in organizations whose
     /// `podSecurity` is `baseline`. `WritableRootFilesystem`: its root file system is writable.

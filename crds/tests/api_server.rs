@@ -97,6 +97,15 @@ fn definition(name: &str) -> Object {
     )
 }
 
+/// The same with this database.
+fn with_database(app: Object, database: serde_json::Value) -> Object {
+    let some = json!({ "cpu": "1", "memory": "1Gi" });
+    app.with("/spec/database", database).with(
+        "/spec/sizes/0/database",
+        json!({ "requests": some, "limits": some }),
+    )
+}
+
 fn job(name: &str, when: &str) -> serde_json::Value {
     json!({ "name": name, "when": when, "command": ["/app"] })
 }
@@ -494,7 +503,10 @@ async fn quantities_of_an_app_are_quantities() {
             "/spec/volumes",
             json!([{ "name": "data", "path": "/data", "size": "1Gi" }]),
         )
-        .with("/spec/database", json!({ "engine": "none" }))
+        .with(
+            "/spec/database",
+            json!({ "engine": "mariadb", "version": "11.8" }),
+        )
         .with("/spec/sizes/0/database", both)
         .with("/spec/http", json!({}));
     for (pointer, form) in [
@@ -520,6 +532,10 @@ async fn a_size_promises_no_more_than_may_be_used() {
         definition("wiki")
             .with("/spec/sizes/0/requests", size["requests"].clone())
             .with("/spec/sizes/0/limits", size["limits"].clone())
+            .with(
+                "/spec/database",
+                json!({ "engine": "mariadb", "version": "11.8" }),
+            )
             .with("/spec/sizes/0/database", size)
     };
     let told = "requests.memory: '1Gi' is more than the limit of '900Mi'; promise at most what may be used";
@@ -563,12 +579,12 @@ async fn a_database_has_a_version() {
         json!({ "engine": "mariadb", "version": null }),
     ] {
         server
-            .refuses(definition("wiki").with("/spec/database", database), told)
+            .refuses(with_database(definition("wiki"), database), told)
             .await;
     }
     let database = json!({ "engine": "mariadb", "version": "11.8" });
     server
-        .accepts(definition("wiki").with("/spec/database", database))
+        .accepts(with_database(definition("wiki"), database))
         .await;
 }
 
@@ -576,8 +592,7 @@ async fn a_database_has_a_version() {
 async fn a_database_stays_one_that_can_read_its_data() {
     let server = server().await;
     let database = |engine: &str, version: &str| json!({ "engine": engine, "version": version });
-    let postgresql =
-        definition("postgresql").with("/spec/database", database("postgresql", "17.1"));
+    let postgresql = with_database(definition("postgresql"), database("postgresql", "17.1"));
     let there = server.create(postgresql).await;
     let told =
         "database.engine: cannot be changed, instances have data in it; make another AppDefinition";
@@ -599,7 +614,7 @@ async fn a_database_stays_one_that_can_read_its_data() {
         .accepts_change(there.with("/spec/database", patched))
         .await;
 
-    let mariadb = definition("mariadb").with("/spec/database", database("mariadb", "11.4"));
+    let mariadb = with_database(definition("mariadb"), database("mariadb", "11.4"));
     let there = server.create(mariadb).await;
     let told = "database.version: an older MariaDB does not read the data of a newer one; make another AppDefinition";
     for older in ["11.3", "10.11", "9.12.1"] {
@@ -725,10 +740,79 @@ async fn an_app_without_a_database_does_not_refer_to_one() {
         let without = definition("wiki").with("/spec/env", json!([entry]));
         server.refuses(without.clone(), told).await;
         let database = json!({ "engine": "postgresql", "version": "17" });
-        server
-            .accepts(without.with("/spec/database", database))
-            .await;
+        server.accepts(with_database(without, database)).await;
     }
+}
+
+#[tokio::test]
+async fn a_size_says_what_a_database_may_use_where_there_is_one_and_only_there() {
+    let server = server().await;
+    let database = json!({ "engine": "postgresql", "version": "17" });
+    let whole = with_database(definition("wiki"), database);
+    server.accepts(whole.clone()).await;
+    let told = "sizes: a size does not say what the database may use; add database to it";
+    server
+        .refuses(whole.clone().without("/spec/sizes/0/database"), told)
+        .await;
+    let told = "sizes: a size says what the database may use, but database.engine is 'none'; remove it there, or choose an engine";
+    server.refuses(whole.without("/spec/database"), told).await;
+}
+
+#[tokio::test]
+async fn a_low_port_needs_its_exception() {
+    let server = server().await;
+    let told = "port.number: below 1024; choose another, or add the exception BindLowPorts";
+    let low = definition("wiki").with("/spec/port/number", json!(1023));
+    server.refuses(low.clone(), told).await;
+    server
+        .accepts(low.with("/spec/security/exceptions", json!(["BindLowPorts"])))
+        .await;
+    server
+        .accepts(definition("wiki").with("/spec/port/number", json!(1024)))
+        .await;
+}
+
+#[tokio::test]
+async fn a_mounted_path_is_plain_and_not_the_kernels() {
+    let server = server().await;
+    let volume = |path: &str| {
+        let volume = json!([{ "name": "data", "path": path, "size": "1Gi" }]);
+        definition("wiki").with("/spec/volumes", volume)
+    };
+    let writable =
+        |path: &str| definition("wiki").with("/spec/security/writablePaths", json!([path]));
+    let (in_volume, in_writable) = (
+        "volumes: a path is plain: no '//', '/./', '/../' and no slash at the end",
+        "security.writablePaths: a path is plain: no '//', '/./', '/../' and no slash at the end",
+    );
+    for path in ["/srv//data", "/srv/../data", "/srv/.", "/srv/"] {
+        server.refuses(volume(path), in_volume).await;
+        server.refuses(writable(path), in_writable).await;
+    }
+    let (in_volume, in_writable) = (
+        "volumes: /proc, /sys and /dev belong to the kernel; choose another folder",
+        "security.writablePaths: /proc, /sys and /dev belong to the kernel; choose another folder",
+    );
+    for path in ["/proc", "/dev/shm"] {
+        server.refuses(volume(path), in_volume).await;
+        server.refuses(writable(path), in_writable).await;
+    }
+    for path in ["/srv/data", "/devices", "/srv/..data/.hidden"] {
+        server.accepts(volume(path)).await;
+        server.accepts(writable(path)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_not_upgraded_to_itself() {
+    let server = server().await;
+    let told =
+        "versions: a version cannot be upgraded to itself; remove it from its upgradableFrom";
+    let from = |versions: serde_json::Value| {
+        definition("wiki").with("/spec/versions/0/upgradableFrom", versions)
+    };
+    server.refuses(from(json!(["0.9", "1"])), told).await;
+    server.accepts(from(json!(["0.9"]))).await;
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ fn versions(spec: &AppDefinitionSpec, found: &mut Found) {
                 found.say(
                     format!("versions[{index}].upgradableFrom[{at}]"),
                     "BrokenVersions",
-                    format!("{from} cannot be upgraded to itself; remove it"),
+                    format!("a version cannot be upgraded to itself; remove {from} here"),
                 );
             }
         }
@@ -251,11 +251,20 @@ fn sizes(spec: &AppDefinitionSpec, found: &mut Found) {
         found.say("sizes", "BrokenSize", "an app has at least one size");
     }
     for (index, size) in spec.sizes.iter().enumerate() {
-        if spec.database.engine != Engine::None && size.database.is_none() {
+        let has_database = spec.database.engine != Engine::None;
+        let wrong = match &size.database {
+            None if has_database => "does not say what the database may use",
+            Some(_) if !has_database => {
+                "says what the database may use, but database.engine is none; remove it, or choose an \
+                 engine"
+            }
+            _ => "",
+        };
+        if !wrong.is_empty() {
             found.say(
                 format!("sizes[{index}].database"),
                 "BrokenSize",
-                format!("size {} does not say what the database may use", size.name),
+                format!("size {} {wrong}", size.name),
             );
         }
         let app = (&size.requests, &size.limits, "");

@@ -1,12 +1,8 @@
 //! Every reason for which a wish is refused: one that is, and one next to it that is not.
 
 use crds::{
-    AppInstanceStatus,
-    app_definition::{Engine, SecurityException},
-    app_instance::Volume,
-    labels,
-    organization::PodSecurity,
-    route::Access,
+    AppInstanceStatus, app_definition::SecurityException, app_instance::Volume, labels,
+    organization::PodSecurity, route::Access,
 };
 use k8s_openapi::{
     api::core::v1::ResourceQuotaStatus,
@@ -490,10 +486,7 @@ fn storage_for_a_volume_that_the_app_has_not_is_refused() {
     );
     let state = granted(&wordpress(), &shop().storage("database", "9Gi"));
     assert_eq!(planned_size(&state, "shop-database"), "9Gi");
-    let stateless = wordpress().change(|spec| {
-        spec.database.engine = Engine::None;
-        spec.env.clear();
-    });
+    let stateless = wordpress().without_database();
     let (reason, _) = refused(&stateless, &shop().storage("database", "9Gi"));
     assert_eq!(reason, "UnknownVolume");
 }
@@ -649,10 +642,7 @@ fn a_volume_that_was_lost_is_told_and_not_replaced_by_an_empty_one() {
     assert_eq!(reason, "VolumeMissing");
     // What was never made is made, and what the definition wants no more is not missed.
     granted(&lost, &shop());
-    let wanted_no_more = lost.change(|spec| {
-        spec.database.engine = Engine::None;
-        spec.env.clear();
-    });
+    let wanted_no_more = lost.without_database();
     granted(&wanted_no_more, &shop().status(made("3f2c")));
 }
 
@@ -679,10 +669,7 @@ fn an_engine_without_an_image_is_told_to_the_platforms_operator() {
     let (reason, message) = refused(&bare, &shop());
     assert_eq!(reason, "NoDatabaseImage");
     assert!(message.contains("databaseImages.mariadb"), "{message}");
-    let stateless = bare.change(|spec| {
-        spec.database.engine = Engine::None;
-        spec.env.clear();
-    });
+    let stateless = bare.without_database();
     granted(&stateless, &shop());
 }
 

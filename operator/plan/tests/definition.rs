@@ -2,11 +2,11 @@
 
 use crds::{
     AppDefinitionSpec,
-    app_definition::{Admin, Engine, EnvVar, Setting, SsoProtocol, When},
+    app_definition::{Admin, EnvVar, Setting, SsoProtocol, When},
 };
 use plan::definition::problems;
 
-use crate::support::{catalogue, world};
+use crate::support::{catalogue, without_database, world};
 
 /// WordPress with one thing changed.
 fn after(edit: impl FnOnce(&mut AppDefinitionSpec)) -> Vec<String> {
@@ -48,7 +48,7 @@ fn every_definition_of_the_catalogue_is_sound() {
 fn a_version_that_upgrades_from_itself_is_told() {
     one_problem(
         |spec| spec.versions[0].upgradable_from.push("6.8".to_owned()),
-        "spec.versions[0].upgradableFrom[1]: 6.8 cannot be upgraded to itself; remove it",
+        "spec.versions[0].upgradableFrom[1]: a version cannot be upgraded to itself; remove 6.8 here",
     );
 }
 
@@ -137,7 +137,7 @@ fn a_template_of_an_unknown_name_is_told() {
 #[test]
 fn an_environment_that_refers_to_no_database_is_told_wherever_it_does() {
     let found = after(|spec| {
-        spec.database.engine = Engine::None;
+        without_database(spec);
         spec.env = vec![
             text("HOST", "${database.host}"),
             from_secret("PASSWORD", "database-password"),
@@ -237,6 +237,19 @@ fn a_size_that_says_nothing_about_the_database_is_told() {
 }
 
 #[test]
+fn a_size_that_speaks_of_a_database_that_there_is_not_is_told() {
+    one_problem(
+        |spec| {
+            let of_database = spec.sizes[1].database.clone();
+            without_database(spec);
+            spec.sizes[1].database = of_database;
+        },
+        "spec.sizes[1].database: size medium says what the database may use, but database.engine is \
+         none; remove it, or choose an engine",
+    );
+}
+
+#[test]
 fn a_request_above_its_limit_is_told_and_quantities_are_compared_by_value() {
     one_problem(
         |spec| spec.sizes[0].requests.memory = "513Mi".to_owned(),
@@ -265,9 +278,8 @@ fn a_quantity_that_is_none_is_told_with_its_field_and_how_it_is_written() {
     // Also where there is no database: the API server refuses it all the same.
     one_problem(
         |spec| {
-            spec.database.engine = Engine::None;
+            without_database(spec);
             spec.database.size = "10 Gi".to_owned();
-            spec.env.clear();
         },
         "spec.database.size: \"10 Gi\" is no quantity; write a number and a unit, such as 512Mi or 10Gi",
     );

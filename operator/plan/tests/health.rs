@@ -149,11 +149,9 @@ fn a_new_instance_says_at_once_what_it_waits_for() {
 
 #[test]
 fn an_app_without_database_and_volumes_has_no_condition_about_them() {
-    let plain = world("wordpress").change(|spec| {
-        spec.database.engine = crds::app_definition::Engine::None;
-        spec.env.clear();
-        spec.volumes.clear();
-    });
+    let plain = world("wordpress")
+        .without_database()
+        .change(|spec| spec.volumes.clear());
     let report = plain.after(&shop()).report(&shop());
     assert!(!has(&report, condition::DATABASE_READY));
     assert!(!has(&report, condition::STORAGE_READY));
@@ -642,6 +640,8 @@ fn a_job_that_is_done_is_spoken_of_no_more() {
     });
     let report = world.after(&new).report(&new);
     assert_eq!(report.conditions[0].reason, "Running");
+}
+
 // ---- periodic jobs
 
 /// A run of the periodic job that was begun so long ago.
@@ -769,8 +769,6 @@ fn of_periodic_jobs_nothing_is_said_before_one_has_ended_and_while_the_app_rests
             condition::PERIODIC_JOBS_READY
         ));
     }
-}
-
 }
 
 // ---- storage and hostnames

@@ -30,12 +30,12 @@ fn resources(cpu: &str, memory: &str) -> Resources {
     }
 }
 
-fn size(name: &str, memory: &str) -> Size {
+fn size(name: &str, memory: &str, engine: Engine) -> Size {
     Size {
         name: name.to_owned(),
         requests: resources("50m", "64Mi"),
         limits: resources("1000m", memory),
-        database: Some(DatabaseResources {
+        database: (engine != Engine::None).then(|| DatabaseResources {
             requests: resources("25m", "0.1Gi"),
             limits: resources("1", memory),
         }),
@@ -164,7 +164,7 @@ prop_compose! {
                 pattern: pattern.map(str::to_owned),
             }],
             env,
-            sizes: vec![size("small", "256Mi"), size("large", "3Gi")],
+            sizes: vec![size("small", "256Mi", engine), size("large", "3Gi", engine)],
             security,
             network: Network { egress },
             plain_http,

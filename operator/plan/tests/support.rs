@@ -185,6 +185,11 @@ impl World {
         self
     }
 
+    /// The same for an app without a database.
+    pub fn without_database(self) -> Self {
+        self.change(without_database)
+    }
+
     /// The same with other things seen.
     pub fn see(mut self, edit: impl FnOnce(&mut Observed)) -> Self {
         edit(&mut self.observed);
@@ -258,6 +263,15 @@ impl World {
             observed.jobs.entry(name).or_default();
         }
         self
+    }
+}
+
+/// Takes the database from a definition, and all that speaks of it.
+pub fn without_database(spec: &mut crds::AppDefinitionSpec) {
+    spec.database.engine = Engine::None;
+    spec.env.clear();
+    for size in &mut spec.sizes {
+        size.database = None;
     }
 }
 

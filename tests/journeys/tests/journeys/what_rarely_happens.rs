@@ -167,16 +167,12 @@ fn definition(name: &str, engine: &str, has_job: bool) -> Value {
         "health": {"path": "/healthz"},
         "database": {"engine": engine},
         "secrets": [{"name": "token"}],
-        "sizes": [{
-            "name": "small",
-            "requests": resources,
-            "limits": resources,
-            "database": {"requests": resources, "limits": resources},
-        }],
+        "sizes": [{"name": "small", "requests": resources, "limits": resources}],
         "security": {"runAsUser": 33, "runAsGroup": 33},
     });
     if engine != "none" {
         spec["database"]["version"] = "11.8".into();
+        spec["sizes"][0]["database"] = json!({"requests": resources, "limits": resources});
     }
     if has_job {
         spec["jobs"] = json!([{
