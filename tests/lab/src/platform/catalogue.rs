@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use crds::AppDefinition;
-use kube::ResourceExt as _;
 use serde::Deserialize;
 
 /// An image that a folder gives.
@@ -124,9 +123,15 @@ pub fn read(folder: &Path) -> Result<AppDefinition> {
 /// What is wrong with a definition's name, if anything.
 pub fn misnamed(folder: &Path, definition: &AppDefinition) -> Option<String> {
     let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let name = definition.name_any();
-    (!folder_name.is_empty() && name != folder_name)
-        .then(|| format!("metadata.name is {name}; name it like its folder, {folder_name}"))
+    let name = definition.metadata.name.as_deref();
+    if folder_name.is_empty() || name == Some(&*folder_name) {
+        return None;
+    }
+    let wrong = name.map_or_else(
+        || "must be there and is missing".to_owned(),
+        |name| format!("{name:?} is not what its folder is called"),
+    );
+    Some(format!("metadata.name: {wrong}; name it {folder_name}"))
 }
 
 fn folders(parent: &Path) -> Result<Vec<PathBuf>> {

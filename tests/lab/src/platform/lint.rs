@@ -44,11 +44,11 @@ fn problems(folder: &Path) -> Result<Vec<String>> {
         }
         Err(error) => return Ok(vec![format!("{error:#}")]),
     };
-    problems.extend(catalogue::misnamed(folder, &definition));
-    let is_new = |problem: &plan::definition::Problem| {
-        let field = format!("spec.{}", problem.field);
-        !found.iter().any(|known| known.field == field)
-    };
+    let is_known = |field: &str| found.iter().any(|known| known.field == field);
+    let misnamed = catalogue::misnamed(folder, &definition);
+    problems.extend(misnamed.filter(|_| !is_known("metadata.name")));
+    let is_new =
+        |problem: &plan::definition::Problem| !is_known(&format!("spec.{}", problem.field));
     let of_plan = plan::definition::problems(&definition.spec);
     problems.extend(
         of_plan
@@ -231,6 +231,36 @@ mod tests {
                 "apiVersion: \"tutti.dev/v1\" is not what an app is; write tutti.dev/v1alpha1",
             ),
             ("\nspec:", "\nspecs:", "specs: there is no such field"),
+            (
+                "  name: wordpress\n",
+                "  name: wordpress\n  nmae: wordpress\n",
+                "metadata.nmae: there is no such field",
+            ),
+            (
+                "  name: wordpress\n",
+                "  labels: {}\n",
+                "metadata.name: must be there and is missing",
+            ),
+            (
+                "  name: wordpress\n",
+                "  name: 6\n",
+                "metadata.name: 6 stands where a text (in quotes, if it looks like a number) is wanted",
+            ),
+            (
+                "  name: wordpress\n",
+                "  name: press\n",
+                "metadata.name: \"press\" is not what its folder is called; name it wordpress",
+            ),
+            (
+                "metadata:\n  name: wordpress\n",
+                "metadata: wordpress\n",
+                "metadata: \"wordpress\" stands where a group of fields is wanted",
+            ),
+            (
+                "metadata:\n  name: wordpress\n",
+                "",
+                "metadata.name: must be there and is missing",
+            ),
         ] {
             assert!(text.contains(right), "{right}");
             let problems = said_of(&text.replacen(right, wrong, 1)).unwrap();
@@ -246,13 +276,31 @@ mod tests {
     }
 
     #[test]
-    fn two_objects_in_a_file_are_counted() {
+    fn a_name_that_the_api_server_would_refuse_is_told_as_it_would_be_there() {
+        for name in ["WordPress", "my.wiki", "1wiki", &"x".repeat(53)] {
+            let (_parent, app) = folder(name);
+            let text = wordpress().replace("name: wordpress\n", &format!("name: \"{name}\"\n"));
+            std::fs::write(app.join("app.yaml"), text).unwrap();
+            let problems = problems(&app).unwrap();
+            let told = format!("metadata.name: {}", crds::app_definition::NAME_DEMAND);
+            assert_eq!(problems[0], told, "{name}");
+            assert_eq!(problems.len(), 1, "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_one_object() {
         let text = wordpress();
-        let told = format!("{:#}", said_of(&format!("{text}---\n{text}")).unwrap_err());
-        assert!(
-            told.ends_with("holds 2 objects; one is wanted, the app"),
-            "{told}"
-        );
+        for (file, count) in [
+            (format!("{text}---\n{text}"), "2 objects"),
+            (String::new(), "no object"),
+            ("# nothing yet\n".to_owned(), "no object"),
+            ("---\n".to_owned(), "no object"),
+        ] {
+            let told = format!("{:#}", said_of(&file).unwrap_err());
+            let ending = format!("holds {count}; one is wanted, the app");
+            assert!(told.ends_with(&ending), "{told}");
+        }
     }
 
     #[test]

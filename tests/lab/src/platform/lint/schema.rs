@@ -4,14 +4,17 @@
 use std::{fmt, path::Path};
 
 use anyhow::{Context, Result, bail};
-use crds::AppDefinition;
+use crds::{
+    AppDefinition,
+    app_definition::{NAME, NAME_DEMAND},
+};
 use jsonschema::{
     ValidationError,
     error::{TypeKind, ValidationErrorKind},
     paths::LocationSegment,
 };
 use kube::{CustomResourceExt as _, Resource as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How much of a value is repeated: enough to find it.
 const SHOWN: usize = 60;
@@ -86,6 +89,7 @@ pub fn problems(folder: &Path) -> Result<Vec<Problem>> {
     let schema = schema()?;
     let mut problems = Vec::new();
     head(&written, &mut problems);
+    metadata(&written["metadata"], &mut problems);
     let Some(spec) = written.get("spec") else {
         problems.push(missing("spec"));
         return Ok(problems);
@@ -106,15 +110,15 @@ fn read(folder: &Path) -> Result<Value> {
     })?;
     let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text)
         .with_context(|| format!("{} does not parse", file.display()))?;
-    match (objects.pop(), objects.len()) {
-        (Some(only), 0) => Ok(only),
-        (_, others) => {
-            let count = others + 1;
-            bail!(
-                "{} holds {count} objects; one is wanted, the app",
-                file.display()
-            )
-        }
+    // Nothing between two dashes, or none but comments.
+    objects.retain(|object| !object.is_null());
+    let count = match objects.len() {
+        0 => "no object".to_owned(),
+        count => format!("{count} objects"),
+    };
+    match objects.pop() {
+        Some(only) if objects.is_empty() => Ok(only),
+        _ => bail!("{} holds {count}; one is wanted, the app", file.display()),
     }
 }
 
@@ -145,6 +149,50 @@ fn head(written: &Value, problems: &mut Vec<Problem>) {
     let fields = written.as_object().into_iter().flatten();
     let unknown = fields.filter(|(name, _)| !known.contains(&name.as_str()));
     problems.splice(0..0, unknown.map(|(name, _)| no_such(name)));
+}
+
+/// Fields of `metadata`, as Kubernetes has them.
+const METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// The name, and that nothing is there that Kubernetes does not know.
+fn metadata(metadata: &Value, problems: &mut Vec<Problem>) {
+    let fields = match metadata {
+        Value::Object(fields) => Some(fields),
+        Value::Null => None,
+        other => {
+            problems.push(misplaced("metadata", other, "a group of fields"));
+            return;
+        }
+    };
+    let unknown = fields.into_iter().flatten();
+    let unknown = unknown.filter(|(name, _)| !METADATA.contains(&name.as_str()));
+    problems.extend(unknown.map(|(name, _)| no_such(&format!("metadata.{name}"))));
+    let field = "metadata.name";
+    match &metadata["name"] {
+        Value::Null => problems.push(missing(field)),
+        name @ Value::String(_) => {
+            if !jsonschema::is_valid(&json!({ "pattern": NAME }), name) {
+                problems.push(Problem::new(field, NAME_DEMAND));
+            }
+        }
+        other => problems.push(misplaced(field, other, TEXT)),
+    }
 }
 
 fn unknown_fields(value: &Value, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
@@ -179,6 +227,11 @@ fn missing(field: &str) -> Problem {
     Problem::new(field, "must be there and is missing")
 }
 
+fn misplaced(field: &str, value: &Value, wanted: &str) -> Problem {
+    let value = shown(value);
+    Problem::new(field, format!("{value} stands where {wanted} is wanted"))
+}
+
 /// The validator's finding, as a person would say it.
 fn told(error: &ValidationError<'_>) -> Problem {
     use ValidationErrorKind as Kind;
@@ -198,7 +251,7 @@ fn told(error: &ValidationError<'_>) -> Problem {
         }
         Kind::Pattern { pattern } => format!("{value} does not fit; {}", demand(pattern)),
         Kind::Enum { options } => format!("{value} is not to be had; choose {}", choices(options)),
-        Kind::Type { kind } => format!("{value} stands where {} is wanted", called(kind)),
+        Kind::Type { kind } => return misplaced(&path, error.instance(), called(kind)),
         Kind::Minimum { limit } => {
             format!("{value} is too small; {} is the smallest", whole(limit))
         }
@@ -235,6 +288,9 @@ fn choices(options: &Value) -> String {
     }
 }
 
+/// What a string is called.
+const TEXT: &str = "a text (in quotes, if it looks like a number)";
+
 fn called(kind: &TypeKind) -> &'static str {
     let TypeKind::Single(kind) = kind else {
         return "something else";
@@ -245,7 +301,7 @@ fn called(kind: &TypeKind) -> &'static str {
         "integer" => "a whole number",
         "number" => "a number",
         "object" => "a group of fields",
-        "string" => "a text (in quotes, if it looks like a number)",
+        "string" => TEXT,
         _ => "something else",
     }
 }
