@@ -27,13 +27,18 @@ impl App {
     /// Applies a definition, bent by `bend` from one that is sound.
     pub async fn define(story: &Story, bend: impl FnOnce(&mut Value)) -> Result<Self> {
         let name = format!("j-{}-{:05x}", story.name, rand::random::<u32>() & 0xf_ffff);
-        let app = Self {
-            name,
-            client: story.client.clone(),
-            lab: story.lab.clone(),
-        };
+        let app = Self::called(story, &name);
         app.redefine(bend).await?;
         Ok(app)
+    }
+
+    /// The app of this name, which the story defines by itself.
+    pub fn called(story: &Story, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            client: story.client.clone(),
+            lab: story.lab.clone(),
+        }
     }
 
     /// Applies the definition again, bent otherwise.

@@ -4,7 +4,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use journeys::{Story, took};
+use journeys::{App, Story, took};
 use lab::docker::ImageBuild;
 use tokio::process::Command;
 
@@ -37,6 +37,7 @@ async fn the_walk_of_adding_an_app_is_followed_and_leads_to_a_page() -> Result<(
     build(&story, folder.path()).await?;
     took("the image of the walk is built", start);
     let definition = folder.path().join("app.yaml").display().to_string();
+    let app = App::called(&story, "files");
     story.kubectl(&["apply", "-f", &definition]).await?;
     let start = Instant::now();
     let order = block(ORDER)?.replace("acme", &organization.name);
@@ -44,7 +45,7 @@ async fn the_walk_of_adding_an_app_is_followed_and_leads_to_a_page() -> Result<(
     ensure!(told.trim_end().ends_with("<h1>Hello</h1>"), "{told}");
     took("from the order of the walk to its page", start);
     organization.delete("box").await?;
-    story.kubectl(&["delete", "-f", &definition]).await?;
+    app.remove().await?;
     organization.end().await
 }
 
