@@ -119,7 +119,7 @@ pub fn check<'a>(
     pod_security_allows(&app, spec, &organization.name, organization.pod_security)?;
     database_image_is_known(spec, context)?;
     let size = size_is_known(&app, spec, instance.spec.size.as_deref())?;
-    size_has_room(instance, spec, size, organization, context.observed)?;
+    size_has_room(instance, size, organization, context.observed)?;
     replicas_are_possible(&app, spec, instance.spec.replicas)?;
     data_is_this_apps(instance, &namespace, context)?;
     let rollout = rollout::decide(instance, spec, context.observed)?;
@@ -251,14 +251,13 @@ fn size_is_known<'a>(
 /// Nothing is made or touched for a size that could not run.
 fn size_has_room(
     instance: &AppInstance,
-    app: &AppDefinitionSpec,
     size: &Size,
     organization: &OrganizationFacts,
     observed: &Observed,
 ) -> Result<(), Rejection> {
     let lack = organization
         .room
-        .and_then(|room| quota::lacks(instance, app, size, observed, room));
+        .and_then(|room| quota::lacks(instance, size, observed, room));
     match lack {
         Some(lack) => Err(Rejection::SizeOverQuota {
             size: size.name.clone(),

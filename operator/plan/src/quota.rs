@@ -15,8 +15,8 @@ use std::{
 };
 
 use crds::{
-    AppDefinitionSpec, AppInstance,
-    app_definition::{Engine, Resources, Size},
+    AppInstance,
+    app_definition::{Resources, Size},
     quantity,
 };
 use k8s_openapi::{
@@ -198,7 +198,7 @@ pub fn is_refusal(message: &str) -> bool {
 
 /// What all pods and volumes of an instance are promised once they are there.
 pub(crate) fn promised(wish: &Wish<'_>, database_pods: i32) -> Promise {
-    let database = of_database(wish.definition, wish.size);
+    let database = of_database(wish.size);
     let database = database.map(Promise::from).unwrap_or_default();
     Promise {
         storage: wish.storage.values().map(|size| value(size)).fold(0, sum),
@@ -238,16 +238,10 @@ pub fn taken(observed: &Observed) -> Promise {
     pods + volumes
 }
 
-/// What is missing to this size of an app, if anything is.
+/// What is missing to this size, if anything is.
 #[must_use]
-pub fn lacks(
-    instance: &AppInstance,
-    app: &AppDefinitionSpec,
-    size: &Size,
-    observed: &Observed,
-    room: Room,
-) -> Option<Lack> {
-    let (has, wanted) = of_pods(instance, app, size, observed);
+pub fn lacks(instance: &AppInstance, size: &Size, observed: &Observed, room: Room) -> Option<Lack> {
+    let (has, wanted) = of_pods(instance, size, observed);
     let left = room.left;
     lack("cpu", has.cpu, wanted.cpu, left.cpu, cores)
         .or_else(|| lack("memory", has.memory, wanted.memory, left.memory, bytes))
@@ -294,16 +288,11 @@ fn lack(
 /// What an instance's pods are promised, and what the same pods would be with this size. Of one that
 /// is new or was stopped, all that it is about to have. Pods that the quota did not admit are neither:
 /// what they wait for is told by what waits.
-fn of_pods(
-    instance: &AppInstance,
-    app: &AppDefinitionSpec,
-    size: &Size,
-    observed: &Observed,
-) -> (Promise, Promise) {
+fn of_pods(instance: &AppInstance, size: &Size, observed: &Observed) -> (Promise, Promise) {
     if instance.spec.stopped {
         return Default::default();
     }
-    let database = of_database(app, size);
+    let database = of_database(size);
     let is_new = !check::is_granted(instance);
     let parts = [
         (&observed.database, database, 1),
@@ -328,10 +317,9 @@ fn of_pods(
     sums
 }
 
-/// What the database of an app of this size requests, where it has one.
-fn of_database<'a>(app: &AppDefinitionSpec, size: &'a Size) -> Option<&'a Resources> {
-    let database = size.database.as_ref()?;
-    (app.database.engine != Engine::None).then_some(&database.requests)
+/// What the database of this size requests, where there is one.
+fn of_database(size: &Size) -> Option<&Resources> {
+    size.database.as_ref().map(|database| &database.requests)
 }
 
 fn sum(sum: u128, each: u128) -> u128 {

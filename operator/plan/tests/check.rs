@@ -301,18 +301,6 @@ fn a_stopped_instance_without_room_in_the_quota_is_not_half_started() {
     granted(&room("320Mi"), &granted_before());
 }
 
-#[test]
-fn an_app_without_a_database_needs_no_room_for_one() {
-    let bare = wordpress().change(|spec| {
-        spec.database.engine = Engine::None;
-        spec.env.clear();
-        spec.jobs.clear();
-    });
-    let (_, message) = refused(&with_room(bare.clone(), "4", "191Mi", "1Ti"), &shop());
-    assert!(message.contains("needs 192Mi"), "{message}");
-    granted(&with_room(bare, "4", "192Mi", "1Ti"), &shop());
-}
-
 /// What an instance is due in this world.
 fn due(world: &World, instance: &Instance) -> Promise {
     plan::quota::due(instance, &granted(world, instance), &world.observed)
