@@ -6,6 +6,7 @@ mod authorities;
 mod crashes;
 mod deletions;
 mod edits;
+mod events;
 mod names;
 mod organizations;
 mod ownership;
