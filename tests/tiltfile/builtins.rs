@@ -31,6 +31,8 @@ use crate::repository;
 pub struct Seen {
     pub contexts: Vec<String>,
     pub registry: Option<String>,
+    /// What makes each package be built anew.
+    pub sources: BTreeMap<String, Vec<String>>,
     pub images: Vec<String>,
     pub live_updated: Vec<String>,
     pub charts: Vec<String>,
@@ -175,15 +177,18 @@ fn tilt_functions(builder: &mut GlobalsBuilder) {
         labels: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        for path in strings("deps", deps)? {
-            repository::must_exist(&path)?;
-        }
-        let command = strings("cmd", Some(cmd))?;
-        if let Some(at) = command.iter().position(|word| word == "--package") {
-            repository::must_be_a_package(command.get(at + 1).context("--package names none")?)?;
+        let sources = strings("deps", deps)?;
+        for path in &sources {
+            repository::must_exist(path)?;
         }
         strings("labels", labels)?;
         let mut seen = tilt(eval)?.seen.borrow_mut();
+        let command = strings("cmd", Some(cmd))?;
+        if let Some(at) = command.iter().position(|word| word == "--package") {
+            let package = command.get(at + 1).context("--package names none")?;
+            repository::must_be_a_package(package)?;
+            seen.sources.insert(package.clone(), sources);
+        }
         seen.dependencies
             .extend(strings("resource_deps", resource_deps)?);
         seen.resources.push(name.to_owned());

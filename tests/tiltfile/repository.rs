@@ -1,6 +1,11 @@
 //! What the Tiltfile may refer to: files of the checkout, and objects of the rendered charts.
 
-use std::{fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -38,6 +43,60 @@ pub fn must_be_a_package(name: &str) -> Result<()> {
         }
     }
     bail!("the workspace has no package {name}")
+}
+
+/// Folders that a binary of this package is compiled from: of the package, and of ours that it is made with.
+pub fn sources(package: &str) -> Result<BTreeSet<String>> {
+    let metadata = metadata()?;
+    let mut open = vec![package.to_owned()];
+    let mut known = BTreeSet::new();
+    let mut sources = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if !known.insert(name.clone()) {
+            continue;
+        }
+        let packages = metadata["packages"].as_array().into_iter().flatten();
+        let found = packages
+            .into_iter()
+            .find(|package| package["name"] == *name);
+        let found = found.with_context(|| format!("cargo knows no package {name}"))?;
+        sources.extend(folders(&metadata, found)?);
+        let dependencies = found["dependencies"].as_array().into_iter().flatten();
+        // Those of a path are ours; those of tests have another kind.
+        let ours = dependencies.filter(|it| it["path"].is_string() && it["kind"] != "dev");
+        open.extend(ours.filter_map(|it| Some(it["name"].as_str()?.to_owned())));
+    }
+    Ok(sources)
+}
+
+fn metadata() -> Result<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(path(""))
+        .output()
+        .context("cargo cannot be run")?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What is compiled into a package, relative to the root of the checkout.
+fn folders(metadata: &Value, package: &Value) -> Result<Vec<String>> {
+    let text = |value: &Value| value.as_str().map(PathBuf::from);
+    let root = text(&metadata["workspace_root"]).context("no root")?;
+    let manifest = text(&package["manifest_path"]).context("no manifest")?;
+    let folder = manifest.parent().context("no folder")?;
+    let compiled = ["src", "templates", "migrations"].map(|name| folder.join(name));
+    let there = compiled.iter().filter(|folder| folder.is_dir());
+    there
+        .map(|folder| {
+            let relative: &Path = folder.strip_prefix(&root)?;
+            Ok(relative.display().to_string())
+        })
+        .collect()
 }
 
 /// Whether the chart's values have this name, such as `platform.zone`.

@@ -5,6 +5,8 @@
 mod builtins;
 mod repository;
 
+use std::collections::BTreeSet;
+
 use builtins::{Tilt, evaluate};
 
 fn tiltfile() -> String {
@@ -72,6 +74,19 @@ fn our_services_are_built_updated_and_shown() {
     );
     assert_eq!(seen.workloads, ["operator", "gateway", "postgresql", "idm"]);
     assert_eq!(seen.charts, ["charts/tutti-crds", "charts/tutti"]);
+}
+
+#[test]
+fn a_binary_is_built_anew_for_every_source_of_ours_that_it_is_made_of() {
+    let tilt = Tilt::with_environment(&LAB);
+    evaluate(&tiltfile(), &tilt).unwrap();
+    let seen = tilt.seen.borrow();
+    assert_eq!(seen.sources.len(), 3, "{:?}", seen.sources);
+    for (package, watched) in &seen.sources {
+        let mut watched: BTreeSet<String> = watched.iter().cloned().collect();
+        assert!(watched.remove("Cargo.lock"), "{package}");
+        assert_eq!(watched, repository::sources(package).unwrap(), "{package}");
+    }
 }
 
 /// The stand-ins are worth something only if they refuse what Tilt would refuse.
