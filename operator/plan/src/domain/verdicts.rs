@@ -37,8 +37,15 @@ pub(super) fn verdicts(
     if !is_valid {
         return verdicts;
     }
-    let held = held(hostname, &facts.holder);
+    let mut held = held(hostname, &facts.holder);
     let is_held = held.state == State::Well;
+    if !is_held && facts.target.is_none() {
+        let instance = &domain.spec.instance;
+        held.message = format!(
+            "{}; nothing was looked up before there is an instance {instance:?} with an address",
+            held.message
+        );
+    }
     let proof = proof_value(facts.organization_uid, hostname);
     let wanted = match facts.holder {
         // Whoever came first may have no right to it.

@@ -14,8 +14,8 @@ use plan::{
         delegation, order, proof_value,
         reach::Reach,
         report::{
-            self, CERTIFIED, Checked, DELEGATED, Facts, Holder, OWNERSHIP_PROVEN, POINTS_HERE,
-            Progress, REACHABLE, SERVED,
+            self, CERTIFIED, Checked, DELEGATED, Facts, HOSTNAME_HELD, Holder, OWNERSHIP_PROVEN,
+            POINTS_HERE, Progress, REACHABLE, SERVED,
         },
     },
     health::State,
@@ -270,7 +270,15 @@ fn what_another_organization_holds_is_closed_at_once_and_shows_how_to_win_it() {
         target: None,
         ..taken
     };
-    shows_how(pass(self::domain(WWW), &early, now()).0);
+    let early = pass(self::domain(WWW), &early, now()).0;
+    let message = told(&early, HOSTNAME_HELD);
+    assert!(
+        message.ends_with(
+            "nothing was looked up before there is an instance \"shop\" with an address"
+        ),
+        "{message}"
+    );
+    shows_how(early);
 }
 
 #[test]
