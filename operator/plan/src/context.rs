@@ -203,8 +203,9 @@ pub struct WorkloadSeen {
     pub image: String,
     /// What each of its pods is promised.
     pub promise: Promise,
-    /// A pod of a new template is started before an old one ends.
-    pub surges: bool,
+    /// How many of its pods may end before those of a new template are ready. None: the next one answers
+    /// first.
+    pub max_unavailable: i32,
 }
 
 impl WorkloadSeen {

@@ -50,16 +50,6 @@ pub struct RolloutJob {
     pub is_under_way: bool,
 }
 
-impl Rollout {
-    /// The version that is installed once what serves is in place.
-    #[must_use]
-    pub fn installed(&self) -> Option<&str> {
-        self.serving
-            .as_ref()
-            .map(|serving| serving.version.as_str())
-    }
-}
-
 /// Decides what is to be done about versions.
 ///
 /// # Errors

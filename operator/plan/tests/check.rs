@@ -372,35 +372,56 @@ fn what_is_refused_or_has_failed_is_not_kept_room_for() {
 #[test]
 fn a_pod_ends_before_the_next_one_starts_only_where_the_quota_has_no_room_for_both() {
     let running = wordpress().after(&granted_before());
-    let surges = |world: &World| {
+    let ends_first = |world: &World| {
         let deployment = granted(world, &granted_before()).workload.unwrap();
         let rolling = deployment.spec.unwrap().strategy.unwrap().rolling_update;
-        let IntOrString::Int(surge) = rolling.unwrap().max_surge.unwrap() else {
-            panic!("a share of pods");
+        let rolling = rolling.unwrap();
+        let ends = match rolling.max_unavailable.unwrap() {
+            IntOrString::Int(pods) => pods,
+            IntOrString::String(share) => panic!("a share of pods: {share}"),
         };
-        surge == 1
+        let surge = IntOrString::Int(i32::from(ends == 0));
+        assert_eq!(
+            rolling.max_surge,
+            Some(surge),
+            "Kubernetes takes not both as 0"
+        );
+        ends
     };
     let seen = |edit: fn(&mut WorkloadSeen)| {
         running
             .clone()
             .see(|seen| edit(seen.workload.as_mut().unwrap()))
     };
-    assert!(surges(&running));
-    let rolling = |seen: &mut WorkloadSeen| seen.updated = 0;
-    assert!(surges(&seen(rolling)));
-    assert!(surges(&seen(|seen| {
+    assert_eq!(ends_first(&running), 0);
+    assert_eq!(ends_first(&seen(|seen| seen.updated = 0)), 0);
+    let of_another_kind = seen(|seen| {
         seen.updated = 0;
         seen.failure = Some("violates PodSecurity".to_owned());
-    })));
-    assert!(!surges(&seen(|seen| {
+    });
+    assert_eq!(ends_first(&of_another_kind), 0);
+    let refused = seen(|seen| {
         seen.updated = 0;
         seen.failure = Some("exceeded quota: tutti".to_owned());
-    })));
+    });
+    assert_eq!(ends_first(&refused), 1);
     // It stays so until all are there, or the one that ended would be started again.
-    assert!(!surges(&seen(|seen| {
-        (seen.surges, seen.updated, seen.replicas) = (false, 0, 0);
-    })));
-    assert!(surges(&seen(|seen| seen.surges = false)));
+    let ended = seen(|seen| (seen.max_unavailable, seen.updated, seen.replicas) = (1, 0, 0));
+    assert_eq!(ends_first(&ended), 1);
+    assert_eq!(ends_first(&seen(|seen| seen.max_unavailable = 1)), 0);
+    // Those that were never admitted are away, and one that is there has to end all the same.
+    let scaled = seen(|seen| {
+        (seen.wished, seen.replicas) = (3, 2);
+        seen.failure = Some("exceeded quota: tutti".to_owned());
+    });
+    assert_eq!(ends_first(&scaled), 2);
+    let ending = scaled.see(|seen| {
+        seen.pods.push(PodSeen {
+            is_deleting: true,
+            ..pod_of("web")
+        });
+    });
+    assert_eq!(ends_first(&ending), 1);
 }
 
 #[test]

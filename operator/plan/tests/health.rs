@@ -381,7 +381,7 @@ fn a_pod_that_ends_so_that_the_next_one_has_room_is_no_trouble() {
     let report = next.report(&shop());
     let message = on_its_way(&report, condition::WORKLOAD_READY, "RollingOut");
     says(message, &["one ends before the next is started"]);
-    let ended = |seen: &mut WorkloadSeen| (seen.surges, seen.replicas) = (false, 0);
+    let ended = |seen: &mut WorkloadSeen| (seen.max_unavailable, seen.replicas) = (1, 0);
     let ending = rolling(ended).see(|seen| {
         seen.pods.push(PodSeen {
             is_deleting: true,

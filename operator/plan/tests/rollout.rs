@@ -158,6 +158,34 @@ fn an_upgrade_without_a_job_is_a_rolling_update() {
 }
 
 #[test]
+fn a_version_that_needs_no_job_is_installed_when_its_pods_answer_and_can_be_taken_back_until_then()
+{
+    let (first, second) = (
+        shop().installed("1").version("1"),
+        shop().installed("1").version("2"),
+    );
+    let world = without_jobs(three_versions()).after(&first);
+    let version = |world: &World| world.plan(&second).unwrap().version;
+    assert_eq!(version(&world).as_deref(), Some("1"), "nothing is written");
+    let rolling = world.after(&second).see(|seen| {
+        let workload = seen.workload.as_mut().unwrap();
+        (workload.replicas, workload.updated, workload.ready) = (2, 1, 1);
+    });
+    assert_eq!(
+        version(&rolling).as_deref(),
+        Some("1"),
+        "the old pod answers"
+    );
+    let back = rolling.plan(&first).unwrap();
+    assert_eq!(
+        serving_image(&back),
+        Some("registry.example/tutti/wordpress:1")
+    );
+    let there = rolling.see(|seen| seen.workload.as_mut().unwrap().replicas = 1);
+    assert_eq!(version(&there).as_deref(), Some("2"));
+}
+
+#[test]
 fn a_version_that_left_the_definition_keeps_its_image_during_the_upgrade() {
     let world = world("wordpress")
         .change(|spec| spec.versions.truncate(1))

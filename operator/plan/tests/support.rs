@@ -286,7 +286,7 @@ fn running(replicas: i32, template: &k8s_openapi::api::core::v1::PodTemplateSpec
         failure: None,
         image: pod.containers[0].image.clone().unwrap_or_default(),
         promise: Promise::of_pod(pod),
-        surges: true,
+        max_unavailable: 0,
     }
 }
 

@@ -339,10 +339,13 @@ impl Digest for Deployment {
             failure,
             image: image(spec.template.spec.as_ref()),
             promise: promise(spec.template.spec.as_ref()),
-            surges: spec
+            max_unavailable: match spec
                 .strategy
-                .and_then(|strategy| strategy.rolling_update?.max_surge)
-                .is_some_and(|surge| surge != IntOrString::Int(0)),
+                .and_then(|strategy| strategy.rolling_update?.max_unavailable)
+            {
+                Some(IntOrString::Int(pods)) => pods,
+                _ => 0,
+            },
         })
     }
 }
@@ -361,7 +364,7 @@ impl Digest for StatefulSet {
             failure: None,
             image: image(spec.template.spec.as_ref()),
             promise: promise(spec.template.spec.as_ref()),
-            surges: false,
+            max_unavailable: 0,
         })
     }
 }

@@ -51,7 +51,7 @@ use kube::{
 use plan::domain::{
     answers::Look,
     caa::Certifier,
-    holder::{Kept, is_proven_again},
+    holder::{Kept, is_proven, is_proven_again},
     limits, name, order, proof_value,
     reach::Reach,
     report::{self, Checked, Facts, Holder},
@@ -337,7 +337,8 @@ impl Domains {
             None
         };
         let holder = self.claim(domain, seen.as_ref(), now);
-        if holder == Holder::This && is_proven_again(domain) {
+        let is_holder = holder == Holder::This;
+        if is_holder && is_proven_again(domain) {
             let forgotten = self.holders.forget(&domain.spec.hostname).await;
             forgotten.map_err(|source| observe("the note that keeps the hostname", source))?;
         }
@@ -386,7 +387,12 @@ impl Domains {
         // A look that is due and cannot be made comes with whatever makes it possible.
         let next_look = status.next_look_at.as_ref().map(|at| at.0);
         let next_look = next_look.filter(|_| seen.is_some() || !is_due);
+        let is_lost = seen.is_some() && !is_proven(&status);
+        let was_proven = domain.status.as_ref().is_some_and(is_proven);
         self.write_status(domain, status).await?;
+        if is_lost && (was_proven || (is_challenged && is_holder)) {
+            self.challenge(self.others(domain));
+        }
         let again = [
             next_look,
             step.again,
@@ -489,12 +495,20 @@ impl Domains {
         }
         let holder = self.holders.holder(domain, true, now);
         let others = self.others(domain);
-        if holder != Holder::This {
+        if holder == Holder::This {
+            self.wake(others);
+        } else {
             // Both have proven it, one of them perhaps long ago.
-            self.challenged().extend(others.iter().cloned());
+            self.challenge(others);
         }
-        self.wake(others);
         holder
+    }
+
+    /// Has Domains looked at now, whatever their schedule says: who had proven the name may have lost it,
+    /// and who waits for it may win it.
+    fn challenge(&self, domains: Vec<ObjectRef<Domain>>) {
+        self.challenged().extend(domains.iter().cloned());
+        self.wake(domains);
     }
 
     fn challenged(&self) -> MutexGuard<'_, HashSet<ObjectRef<Domain>>> {

@@ -79,9 +79,26 @@ pub struct DesiredState {
     pub health: String,
 }
 
-/// The version whose data there is.
+/// The version whose data there is. One that needs no job is it when its pods answer: until then the one
+/// before it may be wished for again.
 fn installed<'a>(wish: &'a Wish<'_>) -> Option<&'a str> {
-    wish.rollout.installed().filter(|_| has_run(wish))
+    let serving = wish.rollout.serving.as_ref().filter(|_| has_run(wish))?;
+    let observed = wish.context.observed;
+    let status = wish.instance.status.as_ref();
+    let before = status
+        .and_then(|status| status.version.as_deref())
+        .or(observed.data_version.as_deref());
+    let answers = || {
+        let seen = observed.workload.as_ref();
+        seen.is_some_and(|seen| {
+            seen.is_rolled_out() && seen.ready > 0 && seen.image == pod::image(wish, &serving.image)
+        })
+    };
+    let has_job = wish.definition.job(When::Upgrade).is_some();
+    match before {
+        Some(before) if before != serving.version && !has_job && !answers() => Some(before),
+        _ => Some(&serving.version),
+    }
 }
 
 /// Whether a version of the app was ever in place: remembered, told by kept data, installed by a

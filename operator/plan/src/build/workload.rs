@@ -17,7 +17,10 @@ use super::{
     metadata::{self, COMPONENT_WEB},
     pod::{self, User},
 };
-use crate::check::Wish;
+use crate::{
+    check::Wish,
+    context::{Observed, WorkloadSeen},
+};
 
 /// Seconds that a pod which is going away still answers, so that every node has stopped sending
 /// to it before it stops.
@@ -105,14 +108,32 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
 /// A new pod answers before an old one ends. Where the quota has no room for one more, an old one ends
 /// first, until all are as wished: else a full organization could change nothing, nor shrink.
 fn rolling_update(wish: &Wish<'_>) -> RollingUpdateDeployment {
-    let surges = match &wish.context.observed.workload {
-        Some(seen) => !seen.is_over_quota() && (seen.surges || seen.is_rolled_out()),
-        None => true,
+    let max_unavailable = match &wish.context.observed.workload {
+        Some(seen) if seen.is_over_quota() => {
+            let ends = 1 + missing(seen, wish.context.observed);
+            ends.max(seen.max_unavailable)
+        }
+        Some(seen) if !seen.is_rolled_out() => seen.max_unavailable,
+        _ => 0,
     };
     RollingUpdateDeployment {
-        max_surge: Some(IntOrString::Int(surges.into())),
-        max_unavailable: Some(IntOrString::Int((!surges).into())),
+        max_surge: Some(IntOrString::Int(i32::from(max_unavailable == 0))),
+        max_unavailable: Some(IntOrString::Int(max_unavailable)),
     }
+}
+
+/// Pods that the quota did not admit: Kubernetes counts them among those that may be away.
+fn missing(seen: &WorkloadSeen, observed: &Observed) -> i32 {
+    let ending = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.component == COMPONENT_WEB && pod.is_deleting)
+        .count();
+    let ending = i32::try_from(ending).unwrap_or(i32::MAX);
+    seen.wished
+        .saturating_sub(seen.replicas)
+        .saturating_sub(ending)
+        .max(0)
 }
 
 /// Pods that share a volume which only one node can mount must be on one node, or the second one

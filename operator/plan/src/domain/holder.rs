@@ -2,7 +2,7 @@
 //! had it; then who came first. A name that was served and is given up is kept for its last owner
 //! for a while: somebody may still have a record that leads here.
 
-use crds::{Domain, condition};
+use crds::{Domain, condition, domain::DomainStatus};
 use jiff::{SignedDuration, Timestamp};
 use kube_core::ResourceExt as _;
 
@@ -38,22 +38,29 @@ impl Contender {
         let status = domain.status.as_ref();
         let conditions = status.map(|status| status.conditions.as_slice());
         let conditions = conditions.unwrap_or_default();
-        let proof = condition::find(conditions, OWNERSHIP_PROVEN);
-        let is_proven = proof.is_some_and(|proof| proof.status == "True");
-        let was_holder = condition::is_true(conditions, HOSTNAME_HELD);
-        // That the DNS does not answer takes a name from nobody.
-        let is_unheard = status.is_some_and(|status| status.proven_at.is_some())
-            && proof.is_some_and(|proof| ON_THEIR_WAY.contains(&proof.reason.as_str()));
         Self {
             namespace: domain.namespace().unwrap_or_default(),
             organization: organization.to_owned(),
             name: domain.name_any(),
             uid: domain.uid().unwrap_or_default(),
             created: domain.creation_timestamp().map(|created| created.0),
-            is_proven: is_proven || (was_holder && is_unheard),
-            was_holder,
+            is_proven: status.is_some_and(is_proven),
+            was_holder: condition::is_true(conditions, HOSTNAME_HELD),
         }
     }
+}
+
+/// Whether the DNS proves a name, or did when it was last heard of: that it does not answer takes a name
+/// from nobody.
+#[must_use]
+pub fn is_proven(status: &DomainStatus) -> bool {
+    let proof = condition::find(&status.conditions, OWNERSHIP_PROVEN);
+    proof.is_some_and(|proof| {
+        let is_unheard =
+            status.proven_at.is_some() && ON_THEIR_WAY.contains(&proof.reason.as_str());
+        let was_holder = condition::is_true(&status.conditions, HOSTNAME_HELD);
+        proof.status == "True" || (was_holder && is_unheard)
+    })
 }
 
 /// A name that is kept for an organization.

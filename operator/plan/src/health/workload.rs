@@ -113,7 +113,8 @@ pub(super) fn judge(
 
 /// Whether a pod that the quota does not admit takes the place of one that is about to end, or ends.
 fn makes_room(seen: &WorkloadSeen, observed: &Observed) -> bool {
-    let is_next = seen.surges && seen.updated < seen.wished && seen.replicas >= seen.wished;
+    let is_next =
+        seen.max_unavailable == 0 && seen.updated < seen.wished && seen.replicas >= seen.wished;
     let ends = || pods::of(observed, COMPONENT_WEB).any(|pod| pod.is_deleting);
     seen.is_over_quota() && (is_next || ends())
 }
