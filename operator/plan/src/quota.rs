@@ -247,6 +247,25 @@ pub fn lacks(instance: &AppInstance, size: &Size, observed: &Observed, room: Roo
         .or_else(|| lack("memory", has.memory, wanted.memory, left.memory, bytes))
 }
 
+/// Whether a pod of the app that starts before an old one ends would take the room that its database, which
+/// grows and is ended first, comes back to.
+pub(crate) fn surge_takes_the_databases(wish: &Wish<'_>) -> bool {
+    let observed = wish.context.observed;
+    let organization = wish.context.organization.as_ref();
+    let (Some(database), Some(app)) = (&observed.database, &observed.workload) else {
+        return false;
+    };
+    let (Some(room), Some(requests)) = (
+        organization.and_then(|organization| organization.room),
+        of_database(wish.size),
+    ) else {
+        return false;
+    };
+    let grows = Promise::from(requests).max(database.promise) != database.promise;
+    let (has, wanted) = of_pods(wish.instance, wish.size, observed);
+    grows && (wanted + app.promise) - (room.left + has) != Promise::default()
+}
+
 /// What is missing to volumes of these sizes, if anything is, with those that are to be made or to
 /// grow.
 #[must_use]

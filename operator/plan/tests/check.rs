@@ -370,6 +370,24 @@ fn what_is_refused_or_has_failed_is_not_kept_room_for() {
 }
 
 #[test]
+fn a_database_that_grows_keeps_the_room_that_it_comes_back_to() {
+    let small = wordpress().after(&granted_before());
+    let ends_first = |left: &str, size: &str| {
+        let world = with_room(small.clone(), "4", left, "0");
+        let deployment = granted(&world, &granted_before().size(size))
+            .workload
+            .unwrap();
+        let rolling = deployment.spec.unwrap().strategy.unwrap().rolling_update;
+        rolling.unwrap().max_unavailable == Some(IntOrString::Int(1))
+    };
+    // Medium takes 576Mi more, and the small pod of the app has 192Mi until it ends.
+    assert!(ends_first("576Mi", "medium"));
+    assert!(ends_first("767Mi", "medium"));
+    assert!(!ends_first("768Mi", "medium"));
+    assert!(!ends_first("0", "small"), "nothing grows");
+}
+
+#[test]
 fn a_pod_ends_before_the_next_one_starts_only_where_the_quota_has_no_room_for_both() {
     let running = wordpress().after(&granted_before());
     let ends_first = |world: &World| {
@@ -409,6 +427,11 @@ fn a_pod_ends_before_the_next_one_starts_only_where_the_quota_has_no_room_for_bo
     let ended = seen(|seen| (seen.max_unavailable, seen.updated, seen.replicas) = (1, 0, 0));
     assert_eq!(ends_first(&ended), 1);
     assert_eq!(ends_first(&seen(|seen| seen.max_unavailable = 1)), 0);
+    // Its database comes first: without it no pod of the app answers.
+    let waits = running.clone().see(|seen| {
+        seen.database.as_mut().unwrap().failure = Some("exceeded quota: tutti".to_owned());
+    });
+    assert_eq!(ends_first(&waits), 1);
     // Those that were never admitted are away, and one that is there has to end all the same.
     let scaled = seen(|seen| {
         (seen.wished, seen.replicas) = (3, 2);

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     check::Wish,
     context::{Observed, WorkloadSeen},
+    quota,
 };
 
 /// Seconds that a pod which is going away still answers, so that every node has stopped sending
@@ -106,11 +107,18 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
 }
 
 /// A new pod answers before an old one ends. Where the quota has no room for one more, an old one ends
-/// first, until all are as wished: else a full organization could change nothing, nor shrink.
+/// first, until all are as wished: else a full organization could change nothing, nor shrink, and the new
+/// pod would take the room of its own database, without which it never answers.
 fn rolling_update(wish: &Wish<'_>) -> RollingUpdateDeployment {
-    let max_unavailable = match &wish.context.observed.workload {
-        Some(seen) if seen.is_over_quota() => {
-            let ends = 1 + missing(seen, wish.context.observed);
+    let observed = wish.context.observed;
+    let is_refused = [&observed.workload, &observed.database]
+        .into_iter()
+        .flatten()
+        .any(WorkloadSeen::is_over_quota);
+    let has_no_room = is_refused || quota::surge_takes_the_databases(wish);
+    let max_unavailable = match &observed.workload {
+        Some(seen) if has_no_room => {
+            let ends = 1 + missing(seen, observed);
             ends.max(seen.max_unavailable)
         }
         Some(seen) if !seen.is_rolled_out() => seen.max_unavailable,

@@ -41,6 +41,21 @@ async fn what_runs_in_a_full_organization_is_changed_and_shrunk() -> Result<()> 
 }
 
 #[tokio::test]
+async fn a_wordpress_grows_into_all_that_the_quota_allows() -> Result<()> {
+    let story = Story::begin("grows").await?;
+    // What the pods of a medium one take, and not a byte more.
+    let quota = json!({"quota": {"memory": "896Mi"}});
+    let organization = story.organization_with(quota).await?;
+    organization.order_wordpress("blog").await?;
+    organization.ready("blog").await?;
+    organization
+        .change("blog", json!({"size": "medium"}))
+        .await?;
+    organization.ready("blog").await?;
+    organization.end().await
+}
+
+#[tokio::test]
 async fn of_orders_in_one_moment_those_begin_that_have_room() -> Result<()> {
     let story = Story::begin("rush").await?;
     let app = App::define(&story, sizes).await?;
