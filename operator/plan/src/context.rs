@@ -244,6 +244,8 @@ pub struct PodSeen {
     pub waiting: Option<(String, String)>,
     /// How its container ended last: reason and exit code.
     pub terminated: Option<(String, i32)>,
+    /// Why its container could not be started, in the container runtime's words.
+    pub start_error: Option<String>,
     /// How often its container was restarted.
     pub restarts: i32,
     /// The last line of its log, where somebody looked.

@@ -556,6 +556,25 @@ fn an_installation_whose_pod_the_quota_refuses_says_so() {
 }
 
 #[test]
+fn an_installation_whose_command_does_not_exist_is_told_with_the_runtimes_words() {
+    let new = instance("shop").of("wordpress");
+    let failed = job_failed("BackoffLimitExceeded");
+    let world = with_job(&new, "shop-install-6-8", failed).see(|seen| {
+        let mut failed = pod("shop-install-6-8-aaaaa", "job");
+        failed.terminated = Some(("StartError".into(), 128));
+        let words = "failed to create containerd task: exec: \"nope\": no such file";
+        failed.start_error = Some(words.into());
+        seen.pods.push(failed);
+    });
+    let report = world.report(&new);
+    let message = stuck(&report, condition::WORKLOAD_READY, "InstallFailed");
+    says(
+        message,
+        &["cannot be started (exec: \"nope\": no such file): mend it in the AppDefinition. To try"],
+    );
+}
+
+#[test]
 fn a_failed_installation_is_told_with_the_last_line_and_how_to_try_again() {
     let new = instance("shop").of("wordpress");
     let world =

@@ -461,6 +461,10 @@ impl Digest for Pod {
                     waiting.message.unwrap_or_default(),
                 )
             }),
+            start_error: terminated
+                .as_ref()
+                .filter(|end| end.reason.as_deref() == Some("StartError"))
+                .and_then(|end| end.message.clone()),
             // A job's pod that ended well is no trouble.
             terminated: terminated
                 .filter(|end| end.exit_code != 0)

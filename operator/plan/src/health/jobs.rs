@@ -28,7 +28,7 @@ pub(super) fn judge(
     // Not those of periodic jobs.
     let own = || observed.pods.iter().filter(|pod| pod.is_of_job(name));
     if let Some(why) = seen.and_then(|seen| seen.failed.as_ref()) {
-        let log = last_words(own().filter(|pod| pod.last_log_line.is_some()));
+        let log = last_words(own().filter(|pod| says_anything(pod)));
         return Some(Finding::stuck(
             failed,
             format!(
@@ -77,9 +77,22 @@ fn latest<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Option<&'a PodSeen> {
     pods.max_by_key(|pod| pod.created)
 }
 
+/// Whether a pod tells why it ended.
+pub(super) fn says_anything(pod: &PodSeen) -> bool {
+    pod.start_error.is_some() || pod.last_log_line.is_some()
+}
+
 pub(super) fn last_words<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> String {
-    latest(pods)
-        .and_then(|pod| pod.last_log_line.as_ref())
+    let Some(last) = latest(pods) else {
+        return String::new();
+    };
+    if let Some(why) = &last.start_error {
+        // Before that the runtime says through which hands it went.
+        let why = why.find("exec: ").map_or(why.as_str(), |at| &why[at..]);
+        return format!("; its command cannot be started ({why}): mend it in the AppDefinition");
+    }
+    last.last_log_line
+        .as_ref()
         .map_or_else(String::new, |line| {
             format!("; it said last: {}", pods::no_stop(line))
         })

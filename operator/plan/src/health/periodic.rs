@@ -77,7 +77,7 @@ fn verdict(
     }
     let why = run.job.failed.as_ref()?;
     let own = observed.pods.iter().filter(|pod| pod.is_of_job(name));
-    let log = jobs::last_words(own.filter(|pod: &&PodSeen| pod.last_log_line.is_some()));
+    let log = jobs::last_words(own.filter(|pod: &&PodSeen| jobs::says_anything(pod)));
     let namespace = instance.namespace().unwrap_or_default();
     Some(Finding::stuck(
         FAILED,
