@@ -258,8 +258,9 @@ fn held(hostname: &str, holder: &Holder) -> Finding {
             "HostnameTaken",
             format!(
                 "{hostname} is held by another organization, and its records may prove that; if it is \
-                 yours, set the TXT record in status.records and take away its CNAME to theirs, or \
-                 have it given up there"
+                 yours, set the TXT record in status.records and take away its CNAME to theirs, and it \
+                 moves here within a minute. Do not have it given up there first: from then on it is \
+                 kept for them for 30 days"
             ),
         ),
         Holder::HeldBack(until) => Finding::stuck(
