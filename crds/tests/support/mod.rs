@@ -203,27 +203,33 @@ impl Server {
     /// The object is refused, with these words.
     #[track_caller]
     pub fn refuses(&self, object: Object, words: &str) -> impl Future<Output = ()> {
-        let caller = std::panic::Location::caller();
-        async move {
-            match self.post(&object).await {
-                Ok(_) => panic!("{caller}: accepted: {}", object.value),
-                Err(told) => assert!(told.contains(words), "{caller}: it said: {told}"),
-            }
-        }
+        let refusal = self.refusal(object, words);
+        async { drop(refusal.await) }
     }
 
     /// The object is refused, with these words and no second sentence.
     #[track_caller]
     pub fn refuses_with_this_only(&self, object: Object, words: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
+        let refusal = self.refusal(object, words);
+        async move {
+            let told = refusal.await;
+            // Several causes stand in brackets.
+            let is_one = !told.contains(" is invalid: [");
+            assert!(is_one, "{caller}: it said more than that: {told}");
+        }
+    }
+
+    /// What is said of an object that is refused with these words.
+    #[track_caller]
+    fn refusal(&self, object: Object, words: &str) -> impl Future<Output = String> {
+        let caller = std::panic::Location::caller();
         async move {
             match self.post(&object).await {
                 Ok(_) => panic!("{caller}: accepted: {}", object.value),
                 Err(told) => {
                     assert!(told.contains(words), "{caller}: it said: {told}");
-                    // Several causes stand in brackets.
-                    let is_one = !told.contains(" is invalid: [");
-                    assert!(is_one, "{caller}: it said more than that: {told}");
+                    told
                 }
             }
         }

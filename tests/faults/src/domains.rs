@@ -235,7 +235,7 @@ impl Neighbour {
         running.await?;
         Ok(Self {
             target: host(&ground).await?,
-            domains: Api::namespaced(ground.stage.client.clone(), &ground.namespace),
+            domains: ground.objects(),
             ground,
         })
     }
@@ -337,7 +337,7 @@ impl Owner {
         let mut owner = Self {
             internet,
             authority,
-            domains: Api::namespaced(stage.client.clone(), &life.ground.namespace),
+            domains: life.ground.objects(),
             life,
             zone,
             config,
@@ -371,7 +371,7 @@ impl Owner {
     /// A Secret of the operator's namespace.
     pub fn secrets(&self) -> Api<Secret> {
         let ground = &self.life.ground;
-        Api::namespaced(ground.stage.client.clone(), &ground.namespace)
+        ground.objects()
     }
 
     /// Writes the Secret that its operator signs updates of the DNS with.
@@ -415,7 +415,7 @@ impl Owner {
     /// The hostnames of all Routes.
     pub async fn routes(&self) -> Result<Vec<String>> {
         let ground = &self.life.ground;
-        let api: Api<Route> = Api::namespaced(ground.stage.client.clone(), &ground.namespace);
+        let api = ground.objects::<Route>();
         let all = api.list(&Default::default()).await?;
         Ok(all.into_iter().map(|route| route.spec.hostname).collect())
     }
@@ -568,7 +568,7 @@ impl Owner {
     /// What is noted of a hostname that is kept.
     pub async fn kept(&self, label: &str) -> Result<Option<BTreeMap<String, String>>> {
         let ground = &self.life.ground;
-        let notes: Api<ConfigMap> = Api::namespaced(ground.stage.client.clone(), &ground.namespace);
+        let notes = ground.objects::<ConfigMap>();
         let hostname = format!("{label}.{}", self.zone);
         let all = notes
             .list(&ListParams::default().labels(KEPT_HOSTNAME))

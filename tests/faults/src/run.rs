@@ -58,6 +58,14 @@ impl Ground {
         }
     }
 
+    /// Objects of a kind in its namespace.
+    pub fn objects<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.stage.client.clone(), &self.namespace)
+    }
+
     /// Founds the organization, and waits until the operator has made it.
     pub async fn found(&self, operator: &Incarnation) -> Result<()> {
         let api: Api<Organization> = Api::all(self.stage.client.clone());
@@ -100,7 +108,7 @@ impl Ground {
 
     /// How the app's Deployment stands, for a person who looks for the reason.
     async fn workloads(&self) -> Result<String> {
-        let api: Api<Deployment> = Api::namespaced(self.stage.client.clone(), &self.namespace);
+        let api = self.objects::<Deployment>();
         let found = api.get_opt(INSTANCE).await?.map(|deployment| {
             let generation = deployment.metadata.generation;
             (

@@ -416,7 +416,7 @@ fn a_secret_that_was_deleted_is_told_and_made_anew_only_when_asked() {
     stage::test(async |stage| {
         let life = begin(stage, "secret").await?;
         let before = life.end().await?;
-        let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &life.ground.namespace);
+        let secrets = life.ground.objects::<Secret>();
         secrets
             .delete("shop-database", &DeleteParams::default())
             .await?;
@@ -519,7 +519,7 @@ fn a_volume_that_was_deleted_is_told_and_made_anew_only_when_asked() {
 fn a_secret_that_is_going_away_is_told_without_asking_for_it_again_and_again() {
     stage::test(async |stage| {
         let life = begin(stage, "held").await?;
-        let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &life.ground.namespace);
+        let secrets = life.ground.objects::<Secret>();
         let hold = |finalizers: Value| json!({ "metadata": { "finalizers": finalizers } });
         let held = hold(json!(["acme.example/hold"]));
         secrets
@@ -570,7 +570,7 @@ fn what_lost_its_labels_or_is_called_anothers_goes_too_when_an_instance_takes_it
             perform(&life, &edit(kind, name, patch.clone())).await?;
         }
         // What remembers another's address is that one's, whatever its labels say.
-        let of_another = Api::<Secret>::namespaced(stage.client.clone(), &life.ground.namespace);
+        let of_another = life.ground.objects::<Secret>();
         let secret = serde_json::from_value(json!({
             "metadata": {
                 "name": "others-token",

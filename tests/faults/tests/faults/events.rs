@@ -8,19 +8,15 @@ use faults::{
     mischief::Mischief,
     run::Life,
     stage::{self, PATIENCE},
-    stories::{INSTANCE, Story},
+    stories::{self, Story},
 };
 use k8s_openapi::api::events::v1::Event;
-use kube::{
-    Api,
-    api::{ListParams, Patch, PatchParams},
-};
+use kube::api::ListParams;
 use serde_json::json;
 
 /// Which sizes were refused in events, and how often each.
 async fn refused(life: &Life) -> Result<Vec<(String, i32)>> {
-    let events: Api<Event> =
-        Api::namespaced(life.ground.stage.client.clone(), &life.ground.namespace);
+    let events = life.ground.objects::<Event>();
     let found = events.list(&ListParams::default()).await?;
     let refusals = found
         .items
@@ -39,10 +35,7 @@ async fn refused(life: &Life) -> Result<Vec<(String, i32)>> {
 }
 
 async fn order(life: &Life, size: &str) -> Result<()> {
-    let patch = Patch::Merge(json!({ "spec": { "size": size } }));
-    let api = &life.ground.instances;
-    api.patch(INSTANCE, &PatchParams::default(), &patch).await?;
-    Ok(())
+    stories::change(&life.ground.instances, json!({ "size": size })).await
 }
 
 /// Waits until these sizes were refused so often.

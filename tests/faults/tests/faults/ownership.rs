@@ -166,7 +166,7 @@ fn a_foreign_namespace_does_not_become_an_organizations() {
         namespaces
             .create(&PostParams::default(), &namespace)
             .await?;
-        let content: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &ground.namespace);
+        let content = ground.objects::<ConfigMap>();
         let mut object = ConfigMap::default();
         object.metadata.name = Some("theirs".to_owned());
         content.create(&PostParams::default(), &object).await?;

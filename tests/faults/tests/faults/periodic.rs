@@ -22,7 +22,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{
-    Api, Resource as _, ResourceExt,
+    Resource as _, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -37,9 +37,7 @@ const REFUSED: &str =
 
 /// Makes a run as the controller of CronJobs does.
 async fn begin_run(life: &Life) -> Result<Job> {
-    let (client, namespace) = (life.ground.stage.client.clone(), &life.ground.namespace);
-    let cron_jobs: Api<CronJob> = Api::namespaced(client.clone(), namespace);
-    let cron_job = cron_jobs.get(CRON_JOB).await?;
+    let cron_job = life.ground.objects::<CronJob>().get(CRON_JOB).await?;
     let mut template = cron_job.spec.clone().context("no spec")?.job_template;
     let metadata = template.metadata.get_or_insert_default();
     metadata.name = Some(RUN.to_owned());
@@ -47,14 +45,13 @@ async fn begin_run(life: &Life) -> Result<Job> {
         cron_job.controller_owner_ref(&()).context("no owner")?,
     ]);
     let run: Job = serde_json::from_value(json!(template))?;
-    let jobs: Api<Job> = Api::namespaced(client, namespace);
+    let jobs = life.ground.objects::<Job>();
     Ok(jobs.create(&PostParams::default(), &run).await?)
 }
 
 /// Says as the controller of Jobs does that its pod was refused.
 async fn refuse_pod(life: &Life, run: &Job) -> Result<()> {
-    let events: Api<Event> =
-        Api::namespaced(life.ground.stage.client.clone(), &life.ground.namespace);
+    let events = life.ground.objects::<Event>();
     let event: Event = serde_json::from_value(json!({
         "metadata": { "name": format!("{RUN}.1") },
         "involvedObject": run.object_ref(&()),
@@ -67,7 +64,7 @@ async fn refuse_pod(life: &Life, run: &Job) -> Result<()> {
 }
 
 async fn write_status(life: &Life, status: Value) -> Result<()> {
-    let jobs: Api<Job> = Api::namespaced(life.ground.stage.client.clone(), &life.ground.namespace);
+    let jobs = life.ground.objects::<Job>();
     let patch = Patch::Merge(json!({ "status": status }));
     jobs.patch_status(RUN, &PatchParams::default(), &patch)
         .await?;
@@ -94,8 +91,7 @@ async fn told(life: &Life, reason: &str) -> Result<Condition> {
 
 /// How many warnings of this reason there are about the instance.
 async fn warnings(life: &Life, reason: &str) -> Result<usize> {
-    let events: Api<Event> =
-        Api::namespaced(life.ground.stage.client.clone(), &life.ground.namespace);
+    let events = life.ground.objects::<Event>();
     let fields = format!("involvedObject.kind=AppInstance,type=Warning,reason={reason}");
     let found = events.list(&ListParams::default().fields(&fields)).await?;
     Ok(found.items.len())
@@ -135,7 +131,7 @@ fn a_periodic_job_that_the_quota_refuses_is_told_once_until_one_ends_well() {
         ensure!(warnings(&life, "PeriodicJobNotStarted").await? == 1);
 
         // The next one runs.
-        let jobs: Api<Job> = Api::namespaced(stage.client.clone(), &life.ground.namespace);
+        let jobs = life.ground.objects::<Job>();
         jobs.delete(RUN, &kube::api::DeleteParams::background())
             .await?;
         begin_run(&life).await?;

@@ -125,7 +125,7 @@ async fn leader(ground: &Ground, seconds: u16) -> Result<(Incarnation, Api<Lease
     ground.found(&founder).await?;
     founder.kill();
     let first = contend(ground, seconds, "first").await?;
-    let leases: Api<Lease> = Api::namespaced(ground.stage.client.clone(), &ground.namespace);
+    let leases = ground.objects::<Lease>();
     while holder(&leases).await?.as_deref() != Some("first") {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
