@@ -8,7 +8,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{quantity, route::Access};
+use crate::{domain::IPV6, quantity, route::Access};
 
 /// In a rule: what was wished of volumes may not have been granted. It may be taken back, down to what
 /// there is, which the operator sees to.
@@ -16,9 +16,6 @@ const NOT_GRANTED: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions
 
 /// In a rule: what has a sentence of its own.
 const NO_DOMAIN: &str = "[^ -~]|[/:*_A-Z]|[.]$|^[0-9.]+$";
-
-/// In a rule: an IPv6 address, as URLs have it, too.
-const IPV6: &str = "^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$";
 
 /// In a rule: a full hostname, without a wildcard.
 const DOMAIN: &str = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";

@@ -6,6 +6,9 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// In a rule: an IPv6 address, as URLs have it, too.
+pub(crate) const IPV6: &str = "^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$";
+
 /// A customer's own hostname for one of their instances.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
@@ -68,10 +71,10 @@ pub struct DomainSpec {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new("self == oldSelf").message("hostname: cannot be changed; make another Domain, and delete this one"),
-        validation = Rule::new("!self.matches('[/:]') || self.matches('^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$')").message("hostname: the name alone, such as 'www.acme.example': no https://, no port, no path"),
+        validation = Rule::new(format!("!self.matches('[/:]') || self.matches('{IPV6}')")).message("hostname: the name alone, such as 'www.acme.example': no https://, no port, no path"),
         validation = Rule::new("!self.endsWith('.')").message("hostname: without the dot at the end"),
         validation = Rule::new("self == self.lowerAscii() || self.contains(':')").message("hostname: in lower case"),
-        validation = Rule::new("!self.matches('^[0-9.]+$|^[[]?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[]]?(:[0-9]+)?$')").message("hostname: a name, no address: no authority certifies one here"),
+        validation = Rule::new(format!("!self.matches('^[0-9.]+$|{IPV6}')")).message("hostname: a name, no address: no authority certifies one here"),
         validation = Rule::new("!self.contains('_')").message("hostname: no underscore; hostnames have letters, digits and dashes only"),
         validation = Rule::new("!self.matches('[^ -~]')").message("hostname: a name with other letters than a to z is written as the DNS has it, such as 'xn--bcher-kva.example' for 'bücher.example'; your registrar shows that form"),
         validation = Rule::new("self.contains('.') || self.matches('[/:]')").message("hostname: a full hostname with a dot, such as 'www.acme.example'"),

@@ -135,7 +135,7 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         return None;
     };
     let message = status.message.as_str();
-    let (reason, message) = if quota::is_refusal(message) {
+    let (reason, message) = if let Some(why) = quota::refusal(message) {
         let less = if kind == "PersistentVolumeClaim" {
             "ask for less (spec.storage), "
         } else {
@@ -144,9 +144,8 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         (
             quota::EXCEEDED,
             format!(
-                "the organization's quota does not allow {kind} {name}: {}; {less}raise \
-                 spec.quota of the Organization, or delete what is not needed",
-                tail(message, "exceeded quota")
+                "the organization's quota does not allow {kind} {name}: {why}; {less}raise \
+                 spec.quota of the Organization, or delete what is not needed"
             ),
         )
     } else if message.contains("only dynamically provisioned pvc can be resized") {
@@ -178,10 +177,4 @@ pub fn refusal(part: &'static str, kind: &str, name: &str, error: &kube::Error) 
         reason,
         message,
     })
-}
-
-fn tail<'a>(message: &'a str, from: &str) -> &'a str {
-    message
-        .find(from)
-        .map_or(message, |start| &message[start..])
 }

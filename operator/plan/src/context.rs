@@ -98,6 +98,20 @@ pub struct Observed {
     pub domains: Vec<DomainSeen>,
 }
 
+impl Observed {
+    /// The database and the app, as far as they are there.
+    pub fn workloads(&self) -> impl Iterator<Item = &WorkloadSeen> {
+        self.database.iter().chain(&self.workload)
+    }
+
+    /// A component's pods.
+    pub fn pods_of(&self, component: &str) -> impl Iterator<Item = &PodSeen> {
+        self.pods
+            .iter()
+            .filter(move |pod| pod.component == component)
+    }
+}
+
 /// A Domain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DomainSeen {
@@ -212,7 +226,7 @@ impl WorkloadSeen {
     /// Its pods cannot be created for want of room in the quota.
     #[must_use]
     pub fn is_over_quota(&self) -> bool {
-        self.failure.as_deref().is_some_and(quota::is_refusal)
+        self.failure.as_deref().and_then(quota::refusal).is_some()
     }
 
     /// All its pods are there, and of the latest template.

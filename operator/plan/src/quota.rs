@@ -75,10 +75,14 @@ impl Promise {
     /// The larger of each.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
+        self.with(other, u128::max)
+    }
+
+    fn with(self, other: Self, each: fn(u128, u128) -> u128) -> Self {
         Self {
-            cpu: self.cpu.max(other.cpu),
-            memory: self.memory.max(other.memory),
-            storage: self.storage.max(other.storage),
+            cpu: each(self.cpu, other.cpu),
+            memory: each(self.memory, other.memory),
+            storage: each(self.storage, other.storage),
         }
     }
 
@@ -115,11 +119,7 @@ impl Add for Promise {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.saturating_add(other.cpu),
-            memory: self.memory.saturating_add(other.memory),
-            storage: self.storage.saturating_add(other.storage),
-        }
+        self.with(other, u128::saturating_add)
     }
 }
 
@@ -128,11 +128,7 @@ impl Sub for Promise {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.saturating_sub(other.cpu),
-            memory: self.memory.saturating_sub(other.memory),
-            storage: self.storage.saturating_sub(other.storage),
-        }
+        self.with(other, u128::saturating_sub)
     }
 }
 
@@ -190,10 +186,12 @@ pub struct Lack {
     pub left: String,
 }
 
-/// Whether these are Kubernetes' words for what a quota has no room for.
+/// Kubernetes' words for what a quota has no room for, from where they begin, if a message has them.
 #[must_use]
-pub fn is_refusal(message: &str) -> bool {
-    message.contains("exceeded quota")
+pub fn refusal(message: &str) -> Option<&str> {
+    message
+        .find("exceeded quota")
+        .map(|start| &message[start..])
 }
 
 /// What all pods and volumes of an instance are promised once they are there.
@@ -201,7 +199,7 @@ pub(crate) fn promised(wish: &Wish<'_>, database_pods: i32) -> Promise {
     let database = of_database(wish.size);
     let database = database.map(Promise::from).unwrap_or_default();
     Promise {
-        storage: wish.storage.values().map(|size| value(size)).fold(0, sum),
+        storage: total(wish.storage.values()),
         ..database.times(database_pods) + Promise::from(&wish.size.requests).times(wish.replicas())
     }
 }
@@ -211,11 +209,7 @@ pub(crate) fn promised(wish: &Wish<'_>, database_pods: i32) -> Promise {
 /// for room like all others, or it would be kept for it for ever.
 #[must_use]
 pub fn due(instance: &AppInstance, desired: &DesiredState, observed: &Observed) -> Promise {
-    let workloads = [&observed.database, &observed.workload];
-    let is_in_trouble = workloads
-        .into_iter()
-        .flatten()
-        .any(|seen| seen.failure.is_some())
+    let is_in_trouble = observed.workloads().any(|seen| seen.failure.is_some())
         || observed
             .jobs
             .values()
@@ -231,7 +225,7 @@ pub fn due(instance: &AppInstance, desired: &DesiredState, observed: &Observed) 
 pub fn taken(observed: &Observed) -> Promise {
     let volumes = observed.volumes.values();
     let volumes = Promise {
-        storage: volumes.map(|seen| value(&seen.requested)).fold(0, sum),
+        storage: total(volumes.map(|seen| &seen.requested)),
         ..Promise::default()
     };
     let pods: Promise = observed.pods.iter().map(|pod| pod.promise).sum();
@@ -274,16 +268,13 @@ pub fn lacks_storage(
     observed: &Observed,
     room: Room,
 ) -> Option<(String, Lack)> {
-    let has = |name: &str| {
-        let seen = observed.volumes.get(name);
-        seen.map_or(0, |seen| value(&seen.requested))
-    };
-    let present = sizes.keys().map(|name| has(name)).fold(0, sum);
-    let wanted = sizes.values().map(|size| value(size)).fold(0, sum);
+    let has = |name: &str| Some(&observed.volumes.get(name)?.requested);
+    let present = total(sizes.keys().filter_map(|name| has(name)));
+    let wanted = total(sizes.values());
     let lack = lack("storage", present, wanted, room.left.storage, bytes)?;
     let growing: Vec<String> = sizes
         .iter()
-        .filter(|(name, size)| value(size) > has(name))
+        .filter(|(name, size)| value(size) > total(has(name).into_iter()))
         .map(|(name, size)| format!("{name} {size}"))
         .collect();
     Some((check::list(growing.iter().map(String::as_str)), lack))
@@ -341,8 +332,8 @@ fn of_database(size: &Size) -> Option<&Resources> {
     size.database.as_ref().map(|database| &database.requests)
 }
 
-fn sum(sum: u128, each: u128) -> u128 {
-    sum.saturating_add(each)
+fn total<'a>(sizes: impl Iterator<Item = &'a String>) -> u128 {
+    sizes.map(|size| value(size)).fold(0, u128::saturating_add)
 }
 
 fn value(quantity: &str) -> u128 {

@@ -111,10 +111,7 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
 /// pod would take the room of its own database, without which it never answers.
 fn rolling_update(wish: &Wish<'_>) -> RollingUpdateDeployment {
     let observed = wish.context.observed;
-    let is_refused = [&observed.workload, &observed.database]
-        .into_iter()
-        .flatten()
-        .any(WorkloadSeen::is_over_quota);
+    let is_refused = observed.workloads().any(WorkloadSeen::is_over_quota);
     let has_no_room = is_refused || quota::surge_takes_the_databases(wish);
     let max_unavailable = match &observed.workload {
         Some(seen) if has_no_room => {
@@ -132,11 +129,8 @@ fn rolling_update(wish: &Wish<'_>) -> RollingUpdateDeployment {
 
 /// Pods that the quota did not admit: Kubernetes counts them among those that may be away.
 fn missing(seen: &WorkloadSeen, observed: &Observed) -> i32 {
-    let ending = observed
-        .pods
-        .iter()
-        .filter(|pod| pod.component == COMPONENT_WEB && pod.is_deleting)
-        .count();
+    let pods = observed.pods_of(COMPONENT_WEB);
+    let ending = pods.filter(|pod| pod.is_deleting).count();
     let ending = i32::try_from(ending).unwrap_or(i32::MAX);
     seen.wished
         .saturating_sub(seen.replicas)

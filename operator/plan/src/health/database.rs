@@ -44,21 +44,17 @@ pub(super) fn judge(
         .and_then(|d| d.spec.as_ref()?.template.spec.as_ref()?.containers.first())
         .and_then(|c| c.resources.as_ref()?.limits.as_ref()?.get("memory"))
         .map_or("limit", |quantity| quantity.0.as_str());
-    if let Some(trouble) = pods::trouble(
-        pods::of(observed, COMPONENT_DATABASE),
-        namespace,
-        limit,
-        now,
-    ) {
+    if let Some(trouble) =
+        pods::trouble(observed.pods_of(COMPONENT_DATABASE), namespace, limit, now)
+    {
         return Some(trouble);
     }
     if seen.is_current && seen.ready >= 1 && seen.updated >= 1 {
         return Some(Finding::well("DatabaseAnswers", "the database answers"));
     }
     let created = observed
-        .pods
-        .iter()
-        .filter(|pod| pod.component == COMPONENT_DATABASE && !pod.is_deleting)
+        .pods_of(COMPONENT_DATABASE)
+        .filter(|pod| !pod.is_deleting)
         .filter_map(|pod: &PodSeen| pod.created)
         .max();
     let until = deadline(created, STARTUP_SECONDS);

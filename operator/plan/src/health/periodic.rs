@@ -23,20 +23,20 @@ pub(super) fn judge(instance: &AppInstance, observed: &Observed) -> Option<Findi
     if instance.spec.stopped || instance.spec.replicas == Some(0) {
         return None;
     }
-    let mut verdicts: BTreeMap<&str, (&String, &RunSeen, Finding)> = BTreeMap::new();
+    let mut verdicts: BTreeMap<&str, (&RunSeen, Finding)> = BTreeMap::new();
     for (name, run) in &observed.runs {
         let Some(verdict) = verdict(instance, name, run, observed) else {
             continue;
         };
         let known = verdicts.get(run.cron_job.as_str());
-        if known.is_none_or(|(_, known, _)| known.job.created <= run.job.created) {
-            verdicts.insert(&run.cron_job, (name, run, verdict));
+        if known.is_none_or(|(known, _)| known.job.created <= run.job.created) {
+            verdicts.insert(&run.cron_job, (run, verdict));
         }
     }
     let number = verdicts.len();
     let mut troubles = verdicts
         .into_values()
-        .map(|(_, _, finding)| finding)
+        .map(|(_, finding)| finding)
         .filter(|finding| finding.state != State::Well);
     let Some(mut first) = troubles.next() else {
         let words = format!("{} ended well the last time", count(number, "periodic job"));

@@ -3,7 +3,7 @@
 use crate::{
     DesiredState,
     build::{COMPONENT_DATABASE, COMPONENT_JOB},
-    context::{Observed, PodSeen},
+    context::PodSeen,
     health::{Finding, deadline},
     quota,
 };
@@ -14,17 +14,6 @@ use jiff::Timestamp;
 const LOOPING_RESTARTS: i32 = 2;
 /// A volume takes seconds where it is made by itself, and a minute or two in a cloud.
 const VOLUME_SECONDS: i64 = 300;
-
-/// A component's pods.
-pub(super) fn of<'a>(
-    observed: &'a Observed,
-    component: &'a str,
-) -> impl Iterator<Item = &'a PodSeen> {
-    observed
-        .pods
-        .iter()
-        .filter(move |pod| pod.component == component)
-}
 
 /// Where an instance's pods are.
 pub(super) fn namespace(desired: &DesiredState) -> &str {
@@ -231,13 +220,12 @@ fn no_node_fits(pod: &PodSeen, why: &str, now: Timestamp) -> Finding {
 
 /// Kubernetes' words for why pods cannot be created, sorted into ours.
 pub(super) fn creation_failure(message: &str) -> Finding {
-    if quota::is_refusal(message) {
+    if let Some(why) = quota::refusal(message) {
         Finding::stuck(
             quota::EXCEEDED,
             format!(
-                "the organization's quota does not allow it: {}; raise spec.quota of the \
-                 Organization, stop or shrink another instance, or choose a smaller size here",
-                tail(message, "exceeded quota")
+                "the organization's quota does not allow it: {why}; raise spec.quota of the \
+                 Organization, stop or shrink another instance, or choose a smaller size here"
             ),
         )
     } else if message.contains("violates PodSecurity") {

@@ -55,12 +55,7 @@ pub(super) fn judge(
             )
         });
     }
-    let is_complete = seen.is_current
-        && seen.wished == wished
-        && seen.updated >= wished
-        && seen.ready >= wished
-        && seen.replicas == wished;
-    if is_complete {
+    if seen.is_rolled_out() && seen.wished == wished && seen.ready >= wished {
         return Some(Finding::well(
             "Answering",
             format!("{wished} of {wished} pods answer"),
@@ -79,18 +74,20 @@ pub(super) fn judge(
             ),
         )
     };
-    if pods::of(observed, COMPONENT_WEB).any(pods::is_ended_by_probes) {
+    if observed
+        .pods_of(COMPONENT_WEB)
+        .any(pods::is_ended_by_probes)
+    {
         return Some(does_not_answer(" --previous"));
     }
-    let own = pods::of(observed, COMPONENT_WEB);
+    let own = observed.pods_of(COMPONENT_WEB);
     if let Some(trouble) = pods::trouble(own, namespace, &desired.memory_limit, now) {
         return Some(trouble);
     }
     let seconds = deployment.progress_deadline_seconds.unwrap_or(180);
     let created = observed
-        .pods
-        .iter()
-        .filter(|pod| pod.component == COMPONENT_WEB && !pod.is_deleting && !pod.is_ready)
+        .pods_of(COMPONENT_WEB)
+        .filter(|pod| !pod.is_deleting && !pod.is_ready)
         .filter_map(|pod| pod.created)
         .max();
     let until = deadline(created, i64::from(seconds));
@@ -115,6 +112,6 @@ pub(super) fn judge(
 fn makes_room(seen: &WorkloadSeen, observed: &Observed) -> bool {
     let is_next =
         seen.max_unavailable == 0 && seen.updated < seen.wished && seen.replicas >= seen.wished;
-    let ends = || pods::of(observed, COMPONENT_WEB).any(|pod| pod.is_deleting);
+    let ends = || observed.pods_of(COMPONENT_WEB).any(|pod| pod.is_deleting);
     seen.is_over_quota() && (is_next || ends())
 }
