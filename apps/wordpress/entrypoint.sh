@@ -27,12 +27,12 @@ case ${1:-serve} in
     php /usr/share/app/seed.php
     # Only the installation needs it; plugins need not see it.
     unset ADMIN_PASSWORD
-    # The server starts at once and its health is false until the database answers; this only tells why in the log.
-    php /usr/share/app/wait.php 86400 &
     mkdir -p /run/apache2
     rm -f /run/apache2/apache2.pid
     APACHE_WORKERS=${APACHE_WORKERS:-$(workers)}
     export APACHE_WORKERS
+    # The server starts at once and its health is false until the database answers; this only tells why in the log.
+    php /usr/share/app/wait.php 86400 &
     exec apache2 -D FOREGROUND
     ;;
   install | upgrade | cron)

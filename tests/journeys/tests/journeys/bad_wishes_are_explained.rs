@@ -187,15 +187,17 @@ async fn what_belongs_to_another_or_is_used_up_is_explained() -> Result<()> {
     let (app, organization, innocent) = Innocent::with(&story).await?;
     let quota = json!({"quota": {"memory": "100Mi"}});
     let other = story.organization_with(quota).await?;
+    // A word that no message has.
+    let holder = "treasury";
     let domain = format!("www.claimed-{:08x}.test", rand::random::<u32>());
 
     organization
         .order(
-            "first",
+            holder,
             json!({"app": app.name, "version": "1", "domains": [domain]}),
         )
         .await?;
-    organization.ready("first").await?;
+    organization.ready(holder).await?;
     other
         .order(
             "second",
@@ -205,7 +207,7 @@ async fn what_belongs_to_another_or_is_used_up_is_explained() -> Result<()> {
     let taken = other.domain(&domain, "HostnameTaken").await?;
     let told = serde_json::to_string(&taken)?;
     ensure!(
-        !told.contains("first") && !told.contains(&organization.name),
+        !told.contains(holder) && !told.contains(&organization.name),
         "another customer's names are told: {told}"
     );
     // The app itself is well, and says which of its hostnames is not.
@@ -217,7 +219,7 @@ async fn what_belongs_to_another_or_is_used_up_is_explained() -> Result<()> {
         "{domains:?}"
     );
     // The first one gives it up, and the second gets it.
-    organization.delete("first").await?;
+    organization.delete(holder).await?;
     other.domain(&domain, "NotProven").await?;
 
     other
