@@ -35,6 +35,8 @@ pub const HOSTNAME: &str = "tutti.dev/hostname";
 /// On a Domain: `<reason>/<serial>` revokes the certificate of this serial number and has another one
 /// ordered. See `docs/operations/domains.md`.
 pub const REVOKE: &str = "tutti.dev/revoke";
+/// On an SsoClient: any new value has its client secret replaced. See `docs/operations/people.md`.
+pub const ROTATE_SECRET: &str = "tutti.dev/rotate-secret";
 
 /// The value of [`MANAGED_BY`], and the field manager of every server-side apply.
 pub const MANAGER: &str = "tutti-operator";

@@ -7,7 +7,8 @@
 //! ```text
 //! AppDefinition (what an app is) ─┐
 //! Organization (a customer)      ─┼─> AppInstance (one running app) ──> Route (a hostname of it)
-//!                                     └──> Domain (the customer's own) ──> Route
+//!                                     ├──> Domain (the customer's own) ──> Route
+//!                                     └──> SsoClient (who signs people in to it)
 //! ```
 //!
 //! `crds/yaml/` is generated from here by `make generate` and checked by `make lint`.
@@ -20,12 +21,14 @@ pub mod labels;
 pub mod organization;
 pub mod quantity;
 pub mod route;
+pub mod sso_client;
 
 pub use app_definition::{AppDefinition, AppDefinitionSpec};
 pub use app_instance::{AppInstance, AppInstanceSpec, AppInstanceStatus};
 pub use domain::{Domain, DomainSpec};
 pub use organization::{Organization, OrganizationSpec};
 pub use route::{Route, RouteSpec};
+pub use sso_client::{SsoClient, SsoClientSpec, SsoClientStatus};
 
 use std::collections::BTreeMap;
 
@@ -47,6 +50,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         AppInstance::crd(),
         Route::crd(),
         Domain::crd(),
+        SsoClient::crd(),
     ]
     .map(without_nullable)
     .map(for_explain)

@@ -35,6 +35,13 @@ fn domain(hostname: &str) -> Object {
         .with("/spec", json!({ "hostname": hostname, "instance": "shop" }))
 }
 
+fn sso_client(redirect_uri: &str) -> Object {
+    Object::new(Kind::SsoClient, "shop").with(
+        "/spec",
+        json!({ "protocol": "oidc", "redirectUris": [redirect_uri], "secret": "shop-sso" }),
+    )
+}
+
 /// Texts that are no such quantity are refused in words there, and all others are taken.
 async fn takes_only_quantities(object: &Object, pointer: &str, form: Form) {
     let server = server().await;
@@ -1179,6 +1186,117 @@ async fn a_domain_stays_at_its_hostname_and_does_not_lead_to_itself() {
         .await;
 }
 
+// ---- SsoClient
+
+#[tokio::test]
+async fn a_browser_is_led_back_to_an_address_in_full_and_says_what_is_wrong_with_another() {
+    let server = server().await;
+    let well = "https://shop.acme.example/callback?from=tutti";
+    for (uri, told) in [
+        (
+            "shop.acme.example/callback",
+            "redirectUris: addresses in full, such as 'https://shop.example.com/callback': with a host, without a user name, without spaces, backslashes and letters that are not ASCII",
+        ),
+        (
+            "https://shop.acme.example@evil.example/",
+            "redirectUris: addresses in full, such as 'https://shop.example.com/callback': with a host, without a user name, without spaces, backslashes and letters that are not ASCII",
+        ),
+        (
+            "https://shop.acme.example\\@evil.example/",
+            "redirectUris: addresses in full, such as 'https://shop.example.com/callback': with a host, without a user name, without spaces, backslashes and letters that are not ASCII",
+        ),
+        (
+            "https://shop.acme.example/a b",
+            "redirectUris: addresses in full, such as 'https://shop.example.com/callback': with a host, without a user name, without spaces, backslashes and letters that are not ASCII",
+        ),
+        (
+            "http://shop.acme.example/callback",
+            "redirectUris: https:// only; http:// is for a program on somebody's own machine, at 127.0.0.1, [::1] or localhost",
+        ),
+        (
+            "http://localhost.evil.example/",
+            "redirectUris: https:// only; http:// is for a program on somebody's own machine, at 127.0.0.1, [::1] or localhost",
+        ),
+        (
+            "javascript://shop.acme.example/%0aalert(1)",
+            "redirectUris: https:// only; http:// is for a program on somebody's own machine, at 127.0.0.1, [::1] or localhost",
+        ),
+        (
+            "https://*.acme.example/callback",
+            "redirectUris: no asterisk; addresses are compared letter by letter, so name each of them",
+        ),
+        (
+            "https://shop.acme.example/#callback",
+            "redirectUris: without '#' and what follows; browsers keep that to themselves",
+        ),
+    ] {
+        server.refuses(sso_client(uri), told).await;
+        // The other list is held to the same.
+        let after = sso_client(well).with("/spec/postLogoutRedirectUris", json!([uri]));
+        let told = told.replace("redirectUris:", "postLogoutRedirectUris:");
+        server.refuses(after, &told).await;
+    }
+    for uri in [
+        well,
+        "https://shop.acme.example",
+        "https://shop.acme.example:8443/a@b",
+        "http://127.0.0.1:8000/callback",
+        "http://[::1]/callback",
+        "http://localhost",
+    ] {
+        let both = sso_client(uri).with("/spec/postLogoutRedirectUris", json!([uri]));
+        server.accepts(both).await;
+    }
+}
+
+#[test]
+fn both_lists_of_addresses_have_the_same_rules() {
+    for told in [
+        "postLogoutRedirectUris: addresses in full, such as 'https://shop.example.com/callback': with a host, without a user name, without spaces, backslashes and letters that are not ASCII",
+        "postLogoutRedirectUris: https:// only; http:// is for a program on somebody's own machine, at 127.0.0.1, [::1] or localhost",
+        "postLogoutRedirectUris: no asterisk; addresses are compared letter by letter, so name each of them",
+        "postLogoutRedirectUris: without '#' and what follows; browsers keep that to themselves",
+    ] {
+        let written = include_str!("../yaml/ssoclients.yaml").replace("''", "'");
+        assert!(written.contains(told), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_stays_at_its_secret_and_of_its_instance() {
+    let server = server().await;
+    let client =
+        sso_client("https://shop.acme.example/callback").with("/spec/instance", json!("shop"));
+    let named = client.clone().with("/spec/secret", json!("Not_A_Name"));
+    server
+        .refuses(
+            named,
+            "secret: the name of a Secret is wanted: lower case letters, digits, dots and dashes",
+        )
+        .await;
+    let there = server.create(client).await;
+    for (field, told) in [
+        (
+            "/spec/secret",
+            "secret: cannot be changed; make another SsoClient, and delete this one",
+        ),
+        (
+            "/spec/instance",
+            "instance: cannot be changed; make another SsoClient, and delete this one",
+        ),
+    ] {
+        server
+            .refuses_change(there.clone().with(field, json!("other")), told)
+            .await;
+    }
+    let elsewhere = json!(["https://www.acme.example/callback"]);
+    server
+        .accepts_change(there.with("/spec/redirectUris", elsewhere))
+        .await;
+    let saml = sso_client("https://shop.acme.example/").with("/spec/protocol", json!("saml"));
+    server.refuses(saml, "spec.protocol").await;
+}
+
 // ---- what people read
 
 #[tokio::test]
@@ -1194,6 +1312,7 @@ async fn kubectl_explain_is_worth_reading() {
         ("routes.spec.pathPrefix", "the longest one wins"),
         ("dom.spec.hostname", "Cannot be changed"),
         ("dom.status.records", "ready to paste"),
+        ("sso.spec.redirectUris", "compared letter by letter"),
     ] {
         let told = server.explain(field).await;
         let words = told.split_whitespace().collect::<Vec<_>>().join(" ");

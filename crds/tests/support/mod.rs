@@ -20,11 +20,15 @@ pub enum Kind {
     Organization,
     Route,
     Domain,
+    SsoClient,
 }
 
 impl Kind {
     fn is_namespaced(self) -> bool {
-        matches!(self, Self::AppInstance | Self::Route | Self::Domain)
+        matches!(
+            self,
+            Self::AppInstance | Self::Route | Self::Domain | Self::SsoClient
+        )
     }
 
     fn resource(self) -> ApiResource {
