@@ -67,9 +67,8 @@ pub struct SsoClientSpec {
     pub instance: Option<String>,
 
     /// Where a browser may be led back to with the answer of a sign-in; compared letter by letter.
-    #[schemars(length(min = 1, max = 10), inner(length(min = 1, max = 500)))]
+    #[schemars(length(min = 1, max = 25), inner(length(min = 1, max = 500)))]
     #[x_kube(
-        merge_strategy = ListMerge::Set,
         validation = in_full("redirectUris"),
         validation = by_tls("redirectUris"),
         validation = without_asterisk("redirectUris"),
@@ -79,9 +78,8 @@ pub struct SsoClientSpec {
 
     /// Where a browser may be led on to after a sign-out; compared letter by letter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10), inner(length(min = 1, max = 500)))]
+    #[schemars(length(max = 25), inner(length(min = 1, max = 500)))]
     #[x_kube(
-        merge_strategy = ListMerge::Set,
         validation = in_full("postLogoutRedirectUris"),
         validation = by_tls("postLogoutRedirectUris"),
         validation = without_asterisk("postLogoutRedirectUris"),
