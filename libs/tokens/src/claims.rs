@@ -1,4 +1,4 @@
-//! What the four kinds of token say. Each has a type of its own in its header, so that none can be taken
+//! What the five kinds of token say. Each has a type of its own in its header, so that none can be taken
 //! for another (RFC 8725 §3.11), and an audience that follows from its content: nobody can sign one for a
 //! reader that it is not meant for.
 
@@ -110,6 +110,41 @@ pub struct Registration {
     pub external_id: String,
 }
 
+/// Who has signed in, for an application that speaks OpenID Connect (Core §2). The names of its claims are the
+/// protocol's, and those of [`Identity`] where it has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdToken {
+    /// The application's `client_id`, and the audience.
+    #[serde(rename = "azp")]
+    pub client: String,
+    /// Uid of the person (`usr-…`).
+    #[serde(rename = "sub")]
+    pub person: String,
+    /// Uid of the session (`ses-…`).
+    #[serde(rename = "sid")]
+    pub session: String,
+    /// What the application gave when it asked, and compares.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nonce: Option<String>,
+    /// When the person signed in, in seconds since 1970.
+    pub auth_time: i64,
+    /// How sure it is that it is them: `1` by one factor, `2` by two.
+    pub acr: String,
+    /// By what they proved it (RFC 8176).
+    pub amr: Vec<String>,
+    /// Uid of the organization (`org-…`).
+    pub organization: String,
+    pub role: Role,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub locale: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email_verified: Option<bool>,
+}
+
 impl Token for Ticket {
     const TYPE: &'static str = "tutti-ticket+jwt";
     const LONGEST_LIFE: SignedDuration = SignedDuration::from_secs(60);
@@ -205,6 +240,35 @@ impl Token for Registration {
 
     fn check_place(&self, (): ()) -> Result<(), Refusal> {
         Ok(())
+    }
+}
+
+impl Token for IdToken {
+    /// What libraries of clients expect; none of the other kinds is called so.
+    const TYPE: &'static str = "JWT";
+    const LONGEST_LIFE: SignedDuration = SignedDuration::from_mins(5);
+    #[rustfmt::skip] // a list
+    const REQUIRED: &'static [&'static str] =
+        &["azp", "sub", "sid", "auth_time", "acr", "amr", "organization", "role"];
+    /// The `client_id` of the application.
+    type Place<'a> = &'a str;
+
+    fn audience(&self) -> Cow<'static, str> {
+        self.client.clone().into()
+    }
+
+    fn audience_at(client: &str) -> Cow<'static, str> {
+        client.to_owned().into()
+    }
+
+    fn check_place(&self, client: &str) -> Result<(), Refusal> {
+        if self.client == client {
+            return Ok(());
+        }
+        Err(Refusal::WrongAudience {
+            found: excerpt(&self.client),
+            expected: client.to_owned(),
+        })
     }
 }
 

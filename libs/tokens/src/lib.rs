@@ -5,6 +5,7 @@
 //! ```text
 //!              Ticket                    Pass                      Identity
 //! idm ───────(in the URL)──> gateway ──(cookie)──> gateway ──(X-Tutti-Identity)──> app
+//! idm ──IdToken──> applications that speak OpenID Connect
 //! authorization server of others ──Registration──> idm
 //! ```
 //!
@@ -34,7 +35,7 @@ pub mod stored;
 pub mod verify;
 
 pub use algorithm::Algorithm;
-pub use claims::{Identity, Instance, Pass, Place, Registration, Ticket, Token};
+pub use claims::{IdToken, Identity, Instance, Pass, Place, Registration, Ticket, Token};
 pub use compact::LONGEST_TOKEN;
 pub use jwks::PublicKeys;
 pub use keys::{KeySet, Stage};

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tokens::{
-    Algorithm, Envelope, Identity, Instance, Pass, Place, Registration, Role, Ticket, Token, sign,
-    sign::NotSigned, verify,
+    Algorithm, Envelope, IdToken, Identity, Instance, Pass, Place, Registration, Role, Ticket,
+    Token, sign, sign::NotSigned, verify,
 };
 
 use crate::support::*;
@@ -136,6 +136,30 @@ proptest! {
         let back = verify::<Registration>(&text, &PUBLIC, &expected(*NOW), ()).unwrap();
         prop_assert_eq!(back.token, registration);
     }
+}
+
+#[test]
+fn an_id_token_is_for_one_client_and_is_called_as_its_library_expects() {
+    let token = IdToken {
+        client: "cli-1".into(),
+        person: "usr-1".into(),
+        session: "ses-1".into(),
+        nonce: Some("n".into()),
+        auth_time: NOW.as_second(),
+        acr: "1".into(),
+        amr: vec!["pwd".into()],
+        organization: "org-1".into(),
+        role: Role::Admin,
+        name: None,
+        locale: None,
+        email: None,
+        email_verified: None,
+    };
+    let text = signed(&token);
+    let back = verify::<IdToken>(&text, &PUBLIC, &expected(*NOW), "cli-1").unwrap();
+    assert_eq!(back.token, token);
+    let refusal = verify::<IdToken>(&text, &PUBLIC, &expected(*NOW), "cli-2").unwrap_err();
+    assert_eq!(refusal.reason(), "WrongAudience");
 }
 
 #[test]
