@@ -15,7 +15,7 @@ use sqlx::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::Shared, door, sessions, sign_in, tickets};
+use crate::{app::Shared, door, oidc, sessions, sign_in, tickets};
 
 /// How long somebody waits for a page that says that the database is away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -116,5 +116,6 @@ async fn sweep(app: &Shared) -> sqlx::Result<()> {
     sessions::store::sweep(&mut connection, &app.settings.lifetimes, now).await?;
     tickets::sweep(&mut connection, now).await?;
     door::store::sweep(&mut connection, now).await?;
+    oidc::store::sweep(&mut connection, now).await?;
     sign_in::store::sweep(&mut connection, now).await
 }

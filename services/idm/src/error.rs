@@ -42,6 +42,10 @@ pub enum Rejection {
     LastSuperAdmin,
     #[error("it is asked for the way to a place where no app of the platform is")]
     UnknownPlace,
+    #[error("an application that is not registered wants somebody to sign in")]
+    UnknownClient,
+    #[error("an application wants somebody to be led to an address that is not registered")]
+    UnknownRedirect,
 }
 
 /// Who says what is wrong, in the type of a problem.
@@ -160,6 +164,10 @@ impl Error {
                 Rejection::TicketExpired => ("TicketExpired", S::GONE, all.ticket_expired),
                 Rejection::InvitationClosed => ("InvitationClosed", S::GONE, all.invitation_closed),
                 Rejection::UnknownPlace => ("UnknownPlace", S::BAD_REQUEST, all.unknown_place),
+                Rejection::UnknownClient => ("UnknownClient", S::BAD_REQUEST, all.unknown_client),
+                Rejection::UnknownRedirect => {
+                    ("UnknownRedirect", S::BAD_REQUEST, all.unknown_redirect)
+                }
                 Rejection::LastSuperAdmin => ("LastSuperAdmin", S::CONFLICT, all.last_super_admin),
             },
             Self::Failed(failure) => match failure {

@@ -18,6 +18,8 @@ pub enum Kind {
     Mail,
     Token,
     Team,
+    Client,
+    Connection,
 }
 
 impl Kind {
@@ -30,6 +32,8 @@ impl Kind {
             Self::Mail => "mai",
             Self::Token => "tok",
             Self::Team => "tea",
+            Self::Client => "cli",
+            Self::Connection => "con",
         }
     }
 }

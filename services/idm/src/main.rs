@@ -6,6 +6,7 @@ use anyhow::Context;
 use idm::{
     app::App,
     authorization::{self, callers::Callers, changes, http::Port},
+    clients,
     cluster::watch,
     command,
     config::{Command, Config},
@@ -124,10 +125,17 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     let delivery = config.mail.delivery()?;
     let delivery = delivery
         .map(|delivery| tokio::spawn(delivery::run(Arc::clone(&app), delivery, ended.clone())));
-    let mirror = cluster
+    let watched = cluster.clone().filter(|_| config.watch_cluster);
+    let mirror = watched
         .clone()
-        .filter(|_| config.watch_cluster)
         .map(|cluster| tokio::spawn(watch::follow(Arc::clone(&app), cluster, ended.clone())));
+    let registrar = watched.map(|cluster| {
+        tokio::spawn(clients::watch::follow(
+            Arc::clone(&app),
+            cluster,
+            ended.clone(),
+        ))
+    });
 
     tracing::info!(listen = %config.web.listen, admin = %config.web.admin_listen, "idm starts");
     listening.set(true);
@@ -166,7 +174,7 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
     ended.cancel();
     for task in watches
         .into_iter()
-        .chain([mirror, delivery].into_iter().flatten())
+        .chain([mirror, registrar, delivery].into_iter().flatten())
     {
         task.await?;
     }

@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     account,
     app::Shared,
-    audit, bootstrap, door, home, invitations, keys, organizations, second_factor, sessions,
+    audit, bootstrap, door, home, invitations, keys, oidc, organizations, second_factor, sessions,
     sign_in, teams,
     web::{answer, form, style},
 };
@@ -22,6 +22,8 @@ use crate::{
 pub enum Access {
     Public,
     SignedIn,
+    /// Programs that prove in the request who they are; no cookie counts. The handler refuses strangers.
+    Program,
 }
 
 /// One address and method.
@@ -35,12 +37,56 @@ pub struct Route {
 /// The list.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    use Access::{Public, SignedIn};
+    use Access::{Program, Public, SignedIn};
     let list: Vec<(Method, &'static str, Access, MethodRouter<Shared>)> = vec![
         (Method::GET, "/", SignedIn, get(home::http::show)),
         (Method::GET, "/style.css", Public, get(style::sheet)),
         (Method::GET, "/logo", Public, get(style::logo)),
         (Method::GET, keys::http::PATH, Public, get(keys::http::show)),
+        (
+            Method::GET,
+            oidc::discovery::PATH,
+            Public,
+            get(oidc::discovery::show),
+        ),
+        // Until it is sure where an application may be led back to, strangers see what is wrong there.
+        (
+            Method::GET,
+            oidc::AUTHORIZE,
+            Public,
+            get(oidc::authorize::show),
+        ),
+        (
+            Method::POST,
+            oidc::TOKEN,
+            Program,
+            post(oidc::token::submit),
+        ),
+        (
+            Method::GET,
+            oidc::USERINFO,
+            Program,
+            get(oidc::about::userinfo),
+        ),
+        (
+            Method::POST,
+            oidc::USERINFO,
+            Program,
+            post(oidc::about::userinfo),
+        ),
+        (
+            Method::POST,
+            oidc::INTROSPECT,
+            Program,
+            post(oidc::about::introspect),
+        ),
+        (
+            Method::POST,
+            oidc::REVOKE,
+            Program,
+            post(oidc::about::revoke),
+        ),
+        (Method::GET, oidc::LOGOUT, Public, get(oidc::logout::show)),
         (Method::GET, "/door", SignedIn, get(door::http::show)),
         (
             Method::GET,
@@ -296,7 +342,7 @@ pub fn router(app: Shared) -> Router {
     let mut router = Router::new();
     for route in all() {
         let handler = match route.access {
-            Access::Public => route.handler,
+            Access::Public | Access::Program => route.handler,
             Access::SignedIn => route
                 .handler
                 .layer(middleware::from_fn(answer::signed_in_only)),

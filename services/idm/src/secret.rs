@@ -91,6 +91,12 @@ impl Digest {
         &self.0
     }
 
+    /// Whether it is the same; takes the same time wherever it differs.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
     /// Sixty-four lower-case digits.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -101,8 +107,7 @@ impl Digest {
 /// Whether two secrets are the same; takes the same time wherever they differ, and however long they are.
 #[must_use]
 pub fn is_same(one: &str, other: &str) -> bool {
-    let digests = (Digest::of(one.as_bytes()), Digest::of(other.as_bytes()));
-    digests.0.0.ct_eq(&digests.1.0).into()
+    Digest::of(one.as_bytes()).is(&Digest::of(other.as_bytes()))
 }
 
 #[cfg(test)]

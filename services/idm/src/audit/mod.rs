@@ -48,6 +48,11 @@ pub enum Deed {
     TeamMemberRemoved,
     InstanceGiven,
     InstanceTaken,
+    ClientMade,
+    ClientChanged,
+    ClientSecretReplaced,
+    ClientRemoved,
+    ConnectionRevoked,
 }
 
 impl fmt::Display for Deed {

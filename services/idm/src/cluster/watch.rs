@@ -142,7 +142,7 @@ fn lane(route: &Route) -> Option<Lane> {
 }
 
 /// Follows one kind, and tells when something changed.
-fn watch<K>(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Store<K>
+pub fn watch<K>(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {

@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     acl::Decision,
-    app::Shared,
+    app::{App, Shared},
     error::{Error, Failure, Rejection},
     language::fill,
+    sessions::Session,
     web::{Frame, SignedIn, Visit, page},
 };
 
@@ -36,6 +37,30 @@ struct ClosedPage {
 #[serde(default)]
 pub struct To {
     to: String,
+}
+
+/// Tells somebody in words why they may not go on to a host.
+///
+/// # Errors
+/// In place of the page, for programs.
+pub fn closed(
+    app: &App,
+    visit: &Visit,
+    session: &Session,
+    host: String,
+    words: String,
+) -> Result<Response, Error> {
+    if !visit.wants_page {
+        return Err(Rejection::NotAllowed.into());
+    }
+    let email = session.person.email.as_str();
+    let page = ClosedPage {
+        frame: Frame::new(app, visit),
+        host,
+        words,
+        signed_in_as: fill(visit.texts().signed_in_as, &[("email", email)]),
+    };
+    page::show(StatusCode::FORBIDDEN, &page)
 }
 
 /// `GET /door`
@@ -57,17 +82,8 @@ pub async fn show(
     drop(connection);
     let comer = comer.ok_or(Rejection::UnknownPlace)?;
     if let Decision::Refuse(because) = comer.decision {
-        if !visit.wants_page {
-            return Err(Rejection::NotAllowed.into());
-        }
-        let email = session.person.email.as_str();
-        let page = ClosedPage {
-            frame: Frame::new(&app, &visit),
-            host: place.host,
-            words: because.words(&comer.names),
-            signed_in_as: fill(visit.texts().signed_in_as, &[("email", email)]),
-        };
-        return page::show(StatusCode::FORBIDDEN, &page);
+        let words = because.words(&comer.names);
+        return closed(&app, &visit, &session, place.host, words);
     }
     // Who may open an app of an organization is something there.
     let (Some(organization), Some(role)) = (comer.organization, comer.role) else {

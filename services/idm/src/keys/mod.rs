@@ -1,4 +1,4 @@
-//! The keys that sign the gateway's tokens. All replicas share one set, in the database and encrypted
+//! The keys that sign the gateway's tokens and those of OpenID Connect. All replicas share one set, in the database and encrypted
 //! (`cipher`); each reads it again and again, and whichever finds that a key is due makes it, while the others
 //! wait (`watch`). Others fetch the public parts (`http`).
 
@@ -12,13 +12,19 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
 use tokens::{
-    Algorithm, Envelope, Expected, KeySet, Pass, Policy, PrivateKey, PublicKeys, Token, Tolerance,
+    Algorithm, Envelope, Expected, IdToken, KeySet, Pass, Policy, PrivateKey, PublicKeys, Token,
+    Tolerance,
     rotation::{self, Next},
     sign::NotSigned,
 };
 
 /// Gateways verify it with little work, and it makes short tokens.
 const ALGORITHM: Algorithm = Algorithm::Es256;
+/// What clients expect that say nothing else, and providers have to have (OpenID Connect Core §15.1).
+const FOR_CLIENTS: Algorithm = Algorithm::Rs256;
+/// An ID token that has expired still says whose sign-out it asks for (RP-Initiated Logout §4): as long as a
+/// session may last.
+const HINT: SignedDuration = SignedDuration::from_hours(24 * 30);
 
 const POLICY: Policy = Policy {
     use_for: SignedDuration::from_hours(24 * 30),
@@ -56,6 +62,40 @@ impl Read {
     /// When no key signs now, or the token says too much.
     pub fn sign<T: Token>(&self, token: &T, envelope: &Envelope<'_>) -> Result<String, NotSigned> {
         tokens::sign(&self.set, ALGORITHM, token, envelope)
+    }
+
+    /// Signs for an application.
+    ///
+    /// # Errors
+    /// As [`Read::sign`].
+    pub fn sign_for_client(
+        &self,
+        token: &IdToken,
+        envelope: &Envelope<'_>,
+    ) -> Result<String, NotSigned> {
+        tokens::sign(&self.set, FOR_CLIENTS, token, envelope)
+    }
+
+    /// Believes an ID token that comes back as a hint: it may have expired.
+    ///
+    /// # Errors
+    /// The check.
+    pub fn verify_hint(
+        &self,
+        text: &str,
+        issuer: &str,
+        now: Timestamp,
+        client: &str,
+    ) -> Result<IdToken, tokens::Refusal> {
+        let expected = Expected {
+            issuer,
+            now,
+            tolerance: Tolerance {
+                late: HINT,
+                ..Tolerance::OWN
+            },
+        };
+        tokens::verify(text, &self.public, &expected, client).map(|verified| verified.token)
     }
 
     /// Believes what was signed here, or says which check failed.
@@ -103,7 +143,7 @@ fn turn(set: &mut KeySet, now: Timestamp) -> Result<(), watch::NoKeys> {
 }
 
 fn next(set: &KeySet, now: Timestamp) -> Next {
-    rotation::next(set, &[ALGORITHM], &POLICY, now)
+    rotation::next(set, &[ALGORITHM, FOR_CLIENTS], &POLICY, now)
 }
 
 #[cfg(test)]
@@ -123,6 +163,7 @@ mod tests {
         assert!(is_due(&set, later));
         turn(&mut set, later).unwrap();
         assert_eq!(set.current(ALGORITHM, later).unwrap().id(), first);
+        assert!(set.current(FOR_CLIENTS, later).is_some());
         let month = now + POLICY.use_for;
         assert_ne!(set.current(ALGORITHM, month).unwrap().id(), first);
     }

@@ -107,6 +107,7 @@ pub(super) static TEXTS: Texts = Texts {
     delete_team_help: "Die Apps, die seine Members nur durch dieses Team öffnen, werden ihnen verschlossen. Das lässt sich nicht rückgängig machen.",
     led_on: "Sie sind angemeldet und werden zu Ihrer App geführt.",
     door_closed: "Sie dürfen diese App nicht öffnen",
+    sign_out_asked: "Eine Anwendung bittet darum, Sie abzumelden. Das beendet Ihre Sitzung hier und in jeder App.",
     signed_in_as: "Sie sind als {email} angemeldet. Für ein anderes Konto melden Sie sich erst ab.",
     mail_invitation_subject: "Einladung zu {organization}",
     mail_invitation_body: "Sie sind zu {organization} eingeladen, als {role}.\n\nÖffnen Sie diesen Link innerhalb von {days} Tagen:\n\n{link}\n\nWenn Sie nicht wissen, worum es geht, tun Sie nichts.\n",
@@ -166,6 +167,14 @@ pub(super) static TEXTS: Texts = Texts {
         unknown_place: (
             "Dort ist keine App",
             "Die Adresse, zu der es gehen sollte, ist keine einer App von hier. Öffnen Sie die App von der Startseite aus.",
+        ),
+        unknown_client: (
+            "Diese Anwendung ist hier nicht bekannt",
+            "Sie wollte, dass Sie sich anmelden, und ist nicht registriert. Öffnen Sie sie von der Startseite, oder sagen Sie es denen, die sie betreiben.",
+        ),
+        unknown_redirect: (
+            "Diese Anwendung nannte einen falschen Rückweg",
+            "Die Adresse, zu der Sie geführt werden sollten, ist keine von denen, mit denen sie registriert ist. Sagen Sie es denen, die sie betreiben.",
         ),
         database_away: (
             "Das Anmelden geht gerade nicht",

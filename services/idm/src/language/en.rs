@@ -107,6 +107,7 @@ pub(super) static TEXTS: Texts = Texts {
     delete_team_help: "The apps that its Members open by this team alone are closed to them. This cannot be undone.",
     led_on: "You are signed in, and are led to your app.",
     door_closed: "You may not open this app",
+    sign_out_asked: "An application asks to sign you out. This ends your session here and in every app.",
     signed_in_as: "You are signed in as {email}. With another account, sign out first.",
     mail_invitation_subject: "Invitation to {organization}",
     mail_invitation_body: "You are invited to {organization} as {role}.\n\nOpen this link within {days} days:\n\n{link}\n\nIf you do not know what this is about, do nothing.\n",
@@ -157,6 +158,14 @@ pub(super) static TEXTS: Texts = Texts {
         unknown_place: (
             "No app is there",
             "The address that you were to be led to is not one of an app here. Open the app from the start page.",
+        ),
+        unknown_client: (
+            "This application is not known here",
+            "It wanted you to sign in, and is not registered. Open it from the start page, or tell whoever runs it.",
+        ),
+        unknown_redirect: (
+            "This application asked for a wrong way back",
+            "The address that you were to be led to is not one of those it is registered with. Tell whoever runs it.",
         ),
         database_away: (
             "Sign-in does not work at the moment",

@@ -114,6 +114,8 @@ pub struct Errors {
     pub invitation_closed: Pair,
     pub last_super_admin: Pair,
     pub unknown_place: Pair,
+    pub unknown_client: Pair,
+    pub unknown_redirect: Pair,
     pub database_away: Pair,
     pub internal: Pair,
 }
@@ -262,6 +264,7 @@ pub struct Texts {
     pub delete_team_help: &'static str,
     pub led_on: &'static str,
     pub door_closed: &'static str,
+    pub sign_out_asked: &'static str,
     /// With `{email}`.
     pub signed_in_as: &'static str,
     /// With `{organization}`.

@@ -5,11 +5,11 @@ use axum::{
     response::Response,
 };
 
-use super::store;
+use super::{Session, store};
 use crate::{
-    app::Shared,
+    app::{App, Shared},
     audit::{self, Actor, Deed},
-    error::{Error, Rejection},
+    error::{Error, Failure, Rejection},
     web::{
         Posted, SignedIn, Visit,
         cookie::{self, Name},
@@ -25,15 +25,23 @@ pub async fn sign_out(
     SignedIn(session): SignedIn,
     Posted(Empty {}): Posted<Empty>,
 ) -> Result<Response, Error> {
+    end_own(&app, &visit, &session).await?;
+    let mut response = lead("/sign-in", Some(Notice::SignedOut));
+    cookie::remove(&mut response, Name::Session);
+    Ok(response)
+}
+
+/// Ends the visitor's own session, because they sign out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn end_own(app: &App, visit: &Visit, session: &Session) -> Result<(), Failure> {
     let person = session.person.uid.as_str();
     let mut transaction = app.begin().await?;
     store::end(&mut transaction, person, &session.uid).await?;
     let new = audit::New::by(Actor::Person(person), Deed::SignedOut, Some(&session.uid));
     audit::store::append(&mut transaction, visit.origin(), new, app.now()).await?;
-    transaction.commit().await?;
-    let mut response = lead("/sign-in", Some(Notice::SignedOut));
-    cookie::remove(&mut response, Name::Session);
-    Ok(response)
+    Ok(transaction.commit().await?)
 }
 
 /// `POST /account/sessions/{uid}/end`

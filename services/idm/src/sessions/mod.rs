@@ -37,6 +37,8 @@ pub struct Session {
     #[sqlx(rename = "session_uid")]
     pub uid: String,
     #[sqlx(try_from = "jiff_sqlx::Timestamp")]
+    pub signed_in_at: Timestamp,
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub last_seen_at: Timestamp,
     #[sqlx(flatten)]
     pub person: Person,

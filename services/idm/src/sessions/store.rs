@@ -14,6 +14,8 @@ pub struct New<'a> {
     pub digest: &'a Digest,
     pub address: &'a str,
     pub user_agent: &'a str,
+    /// How they proved who they are.
+    pub ways: &'a str,
 }
 
 /// # Errors
@@ -25,8 +27,8 @@ pub async fn insert(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into sessions (uid, person, digest, address, user_agent, created_at, last_seen_at, ends_at)
-         values ($1, $2, $3, $4, $5, $6, $6, $7)",
+        "insert into sessions (uid, person, digest, address, user_agent, created_at, last_seen_at, ends_at, ways)
+         values ($1, $2, $3, $4, $5, $6, $6, $7, $8)",
     )
     .bind(new.uid)
     .bind(new.person)
@@ -35,6 +37,7 @@ pub async fn insert(
     .bind(new.user_agent)
     .bind(now.to_sqlx())
     .bind((now + lifetimes.longest).to_sqlx())
+    .bind(new.ways)
     .execute(on)
     .await?;
     Ok(())
@@ -51,7 +54,7 @@ pub async fn find(
     now: Timestamp,
 ) -> sqlx::Result<Option<Session>> {
     sqlx::query_as(
-        "select s.uid as session_uid, s.last_seen_at, p.uid, p.email, p.name, p.locale, p.is_staff,
+        "select s.uid as session_uid, s.created_at as signed_in_at, s.last_seen_at, p.uid, p.email, p.name, p.locale, p.is_staff,
                 p.is_suspended, p.confirmed_at is not null as is_confirmed,
                 p.totp_secret is not null as has_totp, p.created_at
          from sessions s join people p on p.uid = s.person
@@ -76,7 +79,7 @@ pub async fn find_of(
     now: Timestamp,
 ) -> sqlx::Result<Option<Session>> {
     sqlx::query_as(
-        "select s.uid as session_uid, s.last_seen_at, p.uid, p.email, p.name, p.locale, p.is_staff,
+        "select s.uid as session_uid, s.created_at as signed_in_at, s.last_seen_at, p.uid, p.email, p.name, p.locale, p.is_staff,
                 p.is_suspended, p.confirmed_at is not null as is_confirmed,
                 p.totp_secret is not null as has_totp, p.created_at
          from sessions s join people p on p.uid = s.person

@@ -63,15 +63,23 @@ pub struct CodeForm {
     next: String,
 }
 
+/// Whether somebody who is signed in is to prove once more that it is them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Anew {
+    anew: String,
+}
+
 /// `GET /sign-in`; on a new platform it leads to the bootstrap.
 pub async fn show(
     State(app): State<Shared>,
     visit: Visit,
     Query(next): Query<Next>,
+    Query(Anew { anew }): Query<Anew>,
     Query(done): Query<Done>,
 ) -> Result<Response, Error> {
     let next = path::local(&next.next);
-    if visit.session.is_some() {
+    if visit.session.is_some() && anew != "true" {
         return Ok(Redirect::to(next).into_response());
     }
     let mut connection = app.connection().await?;

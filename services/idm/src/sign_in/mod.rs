@@ -225,6 +225,7 @@ pub async fn enter(
         digest: &entry.session.digest(),
         address: &visit.address,
         user_agent: &visit.user_agent,
+        ways,
     };
     sessions::store::insert(on, &new, &app.settings.lifetimes, now).await?;
     store::know(on, person, &entry.device.digest(), now).await?;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     app::{App, Shared},
     error::{Error, Facts, Failure, Rejection, SERVICE, Told},
-    keys,
+    keys, oidc,
 };
 
 /// A request that takes longer is given up; the longest of ours hashes a password.
@@ -45,22 +45,27 @@ pub async fn carry(State(app): State<Shared>, mut request: Request, next: Next) 
         if request.uri().path().contains("%00") {
             return Err(Rejection::NotFound.into());
         }
-        if !form::is_own(&method, request.headers(), &app.settings.public_origin) {
+        // Programs prove by themselves who they are, and a browser's cookie counts for nothing there.
+        let is_for_programs = route.as_deref().is_some_and(oidc::is_for_programs);
+        if !is_for_programs
+            && !form::is_own(&method, request.headers(), &app.settings.public_origin)
+        {
             return Err(Error::from(Rejection::ForeignRequest));
         }
         // What everybody sees alike is answered without the database, too.
         let is_for_all = matches!(
             route.as_deref(),
-            Some("/style.css" | "/logo" | keys::http::PATH)
-        );
+            Some("/style.css" | "/logo" | keys::http::PATH | oidc::discovery::PATH)
+        ) || is_for_programs;
         if let Some(token) = cookie::read(request.headers(), Name::Session).filter(|_| !is_for_all)
         {
             visit = visit.clone().with_session(&app, token).await?;
         }
         request.extensions_mut().insert(visit.clone());
         let response = next.run(request).await;
-        // Of axum itself: a path that cannot be read. All of ours come with an error.
-        if response.status() == StatusCode::BAD_REQUEST
+        // Of axum itself: a path that cannot be read. All of ours come with an error, but for what programs are told.
+        if !is_for_programs
+            && response.status() == StatusCode::BAD_REQUEST
             && response.extensions().get::<Told>().is_none()
         {
             return Err(Rejection::NotFound.into());

@@ -142,14 +142,14 @@ pub fn show_form(has_problem: bool, page: &impl Template) -> Result<Response, Er
 /// Leads on after a form that signed somebody in.
 ///
 /// Browsers hold the answer to a form to the `form-action` of its page, and Chromium all that the answer leads
-/// to as well: our policy names ourselves, but the door leads to hosts of apps. So where it is the door that
-/// comes next, the form ends with a page, and the browser goes on from there by itself; the policy stays as
+/// to as well: our policy names ourselves, but the door and OpenID Connect lead to hosts of apps. So where one of
+/// them comes next, the form ends with a page, and the browser goes on from there by itself; the policy stays as
 /// narrow as it is.
 ///
 /// # Errors
 /// When the page cannot be rendered.
 pub fn lead_on(app: &App, visit: &Visit, path: &str) -> Result<Response, Error> {
-    if !path::is_door(path) {
+    if !path::leads_elsewhere(path) {
         return Ok(Redirect::to(path).into_response());
     }
     let page = OnwardPage {

@@ -1,5 +1,7 @@
 //! Where somebody is led after a sign-in: to a page of ours, and nowhere else. Pure.
 
+use crate::oidc;
+
 /// What `next` says, when it is a path here; the start page otherwise. `//host` and `/\host` lead browsers
 /// to other hosts, and some take line breaks and tabs out first.
 #[must_use]
@@ -13,10 +15,11 @@ pub fn local(next: &str) -> &str {
     if is_local { next } else { "/" }
 }
 
-/// Whether it is the gateway's door, from where one is led to another host.
+/// Whether one is led to another host from there: by the gateway's door, and by the way to an application.
 #[must_use]
-pub fn is_door(path: &str) -> bool {
-    path == "/door" || path.starts_with("/door?")
+pub fn leads_elsewhere(path: &str) -> bool {
+    let (path, _) = path.split_once('?').unwrap_or((path, ""));
+    path == "/door" || path == oidc::AUTHORIZE
 }
 
 #[cfg(test)]
@@ -47,12 +50,16 @@ mod tests {
     }
 
     #[test]
-    fn the_door_is_one_address() {
-        for well in ["/door", "/door?to=https%3A%2F%2Fshop.example.com%2F"] {
-            assert!(is_door(well), "{well}");
+    fn two_addresses_lead_to_other_hosts() {
+        for well in [
+            "/door",
+            "/door?to=https%3A%2F%2Fshop.example.com%2F",
+            "/oauth2/authorize?client_id=c",
+        ] {
+            assert!(leads_elsewhere(well), "{well}");
         }
-        for other in ["/", "/doors", "/account?next=/door"] {
-            assert!(!is_door(other), "{other}");
+        for other in ["/", "/doors", "/oauth2/authorized", "/account?next=/door"] {
+            assert!(!leads_elsewhere(other), "{other}");
         }
     }
 

@@ -37,7 +37,7 @@ async fn strangers_are_refused_at_every_address_that_is_not_public() {
     let stage = Stage::start().await;
     stage.staff("root@example.com").await;
     stage.organization("acme").await;
-    let mut walked = 0;
+    let (mut walked, mut programs) = (0, 0);
     for route in routes::all() {
         let path = concrete(route.path);
         let browser = stage.browser();
@@ -48,6 +48,17 @@ async fn strangers_are_refused_at_every_address_that_is_not_public() {
         } else {
             browser.post(&path, &[]).await
         };
+        if route.access == Access::Program {
+            programs += 1;
+            assert_eq!(answer.status, 401, "{} {path}", route.method);
+            let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            let error = told["error"].as_str().unwrap();
+            assert!(
+                ["invalid_client", "invalid_token"].contains(&error),
+                "{path}"
+            );
+            continue;
+        }
         if route.access == Access::Public {
             assert_ne!(answer.status, 401, "{} {path}", route.method);
             assert!(
@@ -71,6 +82,7 @@ async fn strangers_are_refused_at_every_address_that_is_not_public() {
             "{path}"
         );
     }
+    assert_eq!(programs, 5, "addresses are for programs");
     assert!(walked >= 33, "{walked} addresses are not public");
     let public: Vec<&str> = routes::all()
         .into_iter()
@@ -81,6 +93,9 @@ async fn strangers_are_refused_at_every_address_that_is_not_public() {
         "/style.css",
         "/logo",
         "/.well-known/jwks.json",
+        "/.well-known/openid-configuration",
+        "/oauth2/authorize",
+        "/oauth2/logout",
         "/v1/bootstrap",
         "/bootstrap",
         "/bootstrap",

@@ -1,0 +1,146 @@
+//! SsoClients in a real API server: each is registered, gets its Secret, and says how it stands.
+
+use std::sync::Arc;
+
+use idm::clients;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use lab::control_plane::ControlPlane;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{ORIGIN, Stage, until};
+
+fn object(name: &str, secret: &str) -> crds::SsoClient {
+    let object = json!({
+        "apiVersion": "tutti.dev/v1alpha1", "kind": "SsoClient", "metadata": { "name": name },
+        "spec": {
+            "protocol": "oidc", "redirectUris": ["https://shop.example/callback"], "secret": secret,
+        },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+async fn namespace(client: &Client, name: &str) {
+    let object: Namespace =
+        serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
+    let api: Api<Namespace> = Api::all(client.clone());
+    api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Reason and client id of one that has a status.
+async fn standing(api: &Api<crds::SsoClient>, name: &str) -> (String, Option<String>) {
+    let object = api.get(name).await.unwrap();
+    let status = object.status.unwrap_or_default();
+    let reason = crds::condition::find(&status.conditions, "Ready").map(|it| it.reason.clone());
+    (reason.unwrap_or_default(), status.client_id)
+}
+
+fn values(secret: &Secret) -> (String, String, String) {
+    let data = secret.data.as_ref().unwrap();
+    let value = |name: &str| String::from_utf8(data[name].0.clone()).unwrap();
+    (value("clientId"), value("clientSecret"), value("issuer"))
+}
+
+#[tokio::test]
+async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let client = plane.client().await.unwrap();
+    plane.install(&crds::all()).await.unwrap();
+    namespace(&client, "clients").await;
+    namespace(&client, "nobodys").await;
+    let stage = Stage::start().await;
+    stage.organization("clients").await;
+    let objects: Api<crds::SsoClient> = Api::namespaced(client.clone(), "clients");
+    let elsewhere: Api<crds::SsoClient> = Api::namespaced(client.clone(), "nobodys");
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "clients");
+    let foreign: Secret = serde_json::from_value(json!({
+        "metadata": { "name": "foreign" }, "stringData": { "clientSecret": "mine" },
+    }))
+    .unwrap();
+    let params = PostParams::default();
+    secrets.create(&params, &foreign).await.unwrap();
+    objects
+        .create(&params, &object("shop", "shop-sso"))
+        .await
+        .unwrap();
+    objects
+        .create(&params, &object("thief", "foreign"))
+        .await
+        .unwrap();
+    elsewhere
+        .create(&params, &object("lost", "lost-sso"))
+        .await
+        .unwrap();
+
+    let stop = CancellationToken::new();
+    let watches = [(); 2].map(|()| {
+        // Two replicas make one secret.
+        let follow = clients::watch::follow(Arc::clone(&stage.app), client.clone(), stop.clone());
+        tokio::spawn(follow)
+    });
+    until(async || standing(&objects, "shop").await.0 == "Registered").await;
+    let (uid, secret, issuer) = values(&secrets.get("shop-sso").await.unwrap());
+    assert_eq!(standing(&objects, "shop").await.1, Some(uid.clone()));
+    assert_eq!(issuer, ORIGIN);
+    let known = async || {
+        let mut connection = stage.pool.acquire().await.unwrap();
+        clients::store::find(&mut connection, &uid).await.unwrap()
+    };
+    let registered = known().await.unwrap();
+    assert!(registered.has_secret(&secret, stage.app.now()));
+    assert_eq!(registered.redirect_uris, ["https://shop.example/callback"]);
+
+    // What is not ours to register or to write.
+    until(async || standing(&objects, "thief").await.0 == "SecretTaken").await;
+    let untouched = secrets.get("foreign").await.unwrap();
+    assert_eq!(untouched.data.unwrap().len(), 1);
+    until(async || standing(&elsewhere, "lost").await.0 == "NoOrganization").await;
+
+    // Another address, and another secret; the one before is good for a while.
+    let change: Value = json!({
+        "metadata": { "annotations": { "tutti.dev/rotate-secret": "1" } },
+        "spec": { "redirectUris": ["https://www.shop.example/callback"] },
+    });
+    let patch = Patch::Merge(&change);
+    objects
+        .patch("shop", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    until(async || {
+        let status = objects.get("shop").await.unwrap().status.unwrap();
+        status.rotated_for.as_deref() == Some("1")
+    })
+    .await;
+    let (same, another, _) = values(&secrets.get("shop-sso").await.unwrap());
+    assert_eq!(same, uid);
+    assert_ne!(another, secret);
+    let registered = known().await.unwrap();
+    assert_eq!(
+        registered.redirect_uris,
+        ["https://www.shop.example/callback"]
+    );
+    for secret in [&secret, &another] {
+        assert!(registered.has_secret(secret, stage.app.now()));
+    }
+    let deeds = stage.deeds().await;
+    let of = |word: &str| deeds.iter().filter(|deed| *deed == word).count();
+    assert_eq!(
+        (of("ClientSecretReplaced"), of("ClientRemoved")),
+        (1, 0),
+        "{deeds:?}"
+    );
+
+    let gone = DeleteParams::default();
+    objects.delete("shop", &gone).await.unwrap();
+    until(async || known().await.is_none()).await;
+    stop.cancel();
+    for watch in watches {
+        watch.await.unwrap();
+    }
+    objects.delete("thief", &gone).await.unwrap();
+    elsewhere.delete("lost", &gone).await.unwrap();
+}
