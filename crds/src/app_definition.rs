@@ -668,7 +668,8 @@ pub struct Admin {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.protocol == 'none' || has(self.loginPath)").message("sso.loginPath: say where a sign-in begins"))]
+#[x_kube(validation = Rule::new("self.protocol == 'none' || has(self.loginPath)").message("sso.loginPath: say where a sign-in begins"),
+    validation = Rule::new("self.protocol != 'oidc' || has(self.callbackPath)").message("sso.callbackPath: say where the answer of OpenID Connect comes back to"))]
 pub struct Sso {
     /// Which protocol it speaks; with `none` the app signs people in by itself.
     #[serde(default)]

@@ -907,7 +907,12 @@ async fn a_sign_in_begins_somewhere() {
             told,
         )
         .await;
-    let whole = json!({ "protocol": "oidc", "loginPath": "/login" });
+    let begun = json!({ "protocol": "oidc", "loginPath": "/login" });
+    let told = "sso.callbackPath: say where the answer of OpenID Connect comes back to";
+    server
+        .refuses(definition("wiki").with("/spec/sso", begun), told)
+        .await;
+    let whole = json!({ "protocol": "oidc", "loginPath": "/login", "callbackPath": "/callback" });
     server
         .accepts(definition("wiki").with("/spec/sso", whole))
         .await;

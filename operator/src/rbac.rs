@@ -74,6 +74,12 @@ const CLUSTER: &[Line] = &[
         "customers' own hostnames, for instances that name them",
     ),
     (
+        "tutti.dev",
+        &["ssoclients"],
+        &["list", "watch", "create", "patch", "delete"],
+        "who signs people in to an app",
+    ),
+    (
         "",
         &["services"],
         &["list", "watch", "create", "patch", "delete"],

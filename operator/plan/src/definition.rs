@@ -453,6 +453,13 @@ fn sign_in(spec: &AppDefinitionSpec, found: &mut Found) {
     if spec.sso.protocol != SsoProtocol::None && spec.sso.login_path.is_none() {
         found.say("sso.loginPath", "BrokenSso", "say where a sign-in begins");
     }
+    if spec.sso.protocol == SsoProtocol::Oidc && spec.sso.callback_path.is_none() {
+        found.say(
+            "sso.callbackPath",
+            "BrokenSso",
+            "say where the answer of OpenID Connect comes back to",
+        );
+    }
 }
 
 /// A customer's value must match the whole pattern, not a part of it.

@@ -21,6 +21,12 @@ pub fn secret(instance: &str, secret: &str) -> String {
     format!("{instance}-{secret}")
 }
 
+/// The Secret with an app's credentials at idm.
+#[must_use]
+pub fn sso_secret(instance: &str) -> String {
+    format!("{instance}-sso")
+}
+
 /// The PersistentVolumeClaim of a volume.
 #[must_use]
 pub fn volume(instance: &str, volume: &str) -> String {

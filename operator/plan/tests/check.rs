@@ -1,8 +1,12 @@
 //! Every reason for which a wish is refused: one that is, and one next to it that is not.
 
 use crds::{
-    AppInstanceStatus, app_definition::SecurityException, app_instance::Volume, labels,
-    organization::PodSecurity, route::Access,
+    AppInstanceStatus,
+    app_definition::{SecurityException, SsoProtocol},
+    app_instance::Volume,
+    labels,
+    organization::PodSecurity,
+    route::Access,
 };
 use k8s_openapi::{
     api::core::v1::ResourceQuotaStatus,
@@ -581,6 +585,46 @@ fn a_domain_under_the_platforms_own_zone_stops_nothing_and_gets_no_route() {
         let routed = state.routes.iter().filter(|it| it.spec.hostname == domain);
         assert_eq!((state.domains.len(), routed.count()), (1, 0), "{domain}");
     }
+}
+
+#[test]
+fn an_app_that_signs_in_by_openid_connect_has_a_client_for_each_address_that_it_answers_at() {
+    let mut shop = shop();
+    for domain in ["www.acme.example", "acme.example", "*.acme.example"] {
+        shop = shop.domain(domain);
+    }
+    let world = wordpress().after(&shop).see(|seen| {
+        let led_on = seen.domains.iter_mut();
+        led_on
+            .filter(|domain| domain.hostname == "acme.example")
+            .for_each(|domain| domain.redirect_to = Some("www.acme.example".to_owned()));
+    });
+    assert_eq!(granted(&world, &shop).clients, []);
+    let world = world.change(|spec| {
+        spec.sso.protocol = SsoProtocol::Oidc;
+        spec.sso.login_path = Some("/login".to_owned());
+        spec.sso.callback_path = Some("/callback".to_owned());
+        spec.sso.logout_path = Some("/logout".to_owned());
+    });
+    let clients = granted(&world, &shop).clients;
+    let [client] = clients.as_slice() else {
+        panic!("{clients:?}");
+    };
+    assert_eq!(
+        client.spec.instance.as_deref(),
+        client.metadata.name.as_deref()
+    );
+    assert_eq!(client.spec.secret, "shop-sso");
+    let origins = [
+        "https://shop-x7k2m9p4qa.apps.example",
+        "https://www.acme.example",
+    ];
+    assert_eq!(
+        client.spec.redirect_uris,
+        origins.map(|it| format!("{it}/callback"))
+    );
+    let after = &client.spec.post_logout_redirect_uris;
+    assert_eq!(*after, origins.map(|it| format!("{it}/")));
 }
 
 #[test]

@@ -421,3 +421,14 @@ fn a_sign_in_without_a_beginning_is_told() {
         "spec.sso.loginPath: say where a sign-in begins",
     );
 }
+
+#[test]
+fn a_sign_in_by_openid_connect_without_a_way_back_is_told() {
+    one_problem(
+        |spec| {
+            spec.sso.protocol = SsoProtocol::Oidc;
+            spec.sso.login_path = Some("/login".into());
+        },
+        "spec.sso.callbackPath: say where the answer of OpenID Connect comes back to",
+    );
+}

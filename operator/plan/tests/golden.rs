@@ -36,6 +36,7 @@ fn objects(state: &DesiredState) -> Objects {
         budgets,
         domains,
         routes,
+        clients,
         host: _,
         url,
         size: _,
@@ -68,7 +69,8 @@ fn objects(state: &DesiredState) -> Objects {
         cron_jobs,
         budgets,
         domains,
-        routes
+        routes,
+        clients
     );
     let status = serde_json::json!({ "url": url, "version": version });
     objects.insert(

@@ -6,7 +6,7 @@
 //! neither a read nor a write, one that was edited by hand is applied again, and what others add
 //! beside us is theirs.
 
-use crds::{AppInstance, Domain, Route, condition::Condition, labels};
+use crds::{AppInstance, Domain, Route, SsoClient, condition::Condition, labels};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
@@ -56,6 +56,8 @@ pub enum Kind {
     Route,
     /// tutti.dev.
     Domain,
+    /// tutti.dev.
+    SsoClient,
 }
 
 impl Kind {
@@ -564,6 +566,7 @@ impl Kind {
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::Route => ApiResource::erase::<Route>(&()),
             Self::Domain => ApiResource::erase::<Domain>(&()),
+            Self::SsoClient => ApiResource::erase::<SsoClient>(&()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt::Debug};
 
-use crds::{Domain, Route, labels};
+use crds::{Domain, Route, SsoClient, labels};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -61,6 +61,7 @@ pub fn children(
     start.full::<PersistentVolumeClaim>(Kind::PersistentVolumeClaim);
     start.full::<Route>(Kind::Route);
     start.metadata::<Domain>(Kind::Domain);
+    start.metadata::<SsoClient>(Kind::SsoClient);
     start.metadata::<CronJob>(Kind::CronJob);
     start.metadata::<Secret>(Kind::Secret);
     start.metadata::<ServiceAccount>(Kind::ServiceAccount);

@@ -84,6 +84,7 @@ pub async fn apply(
         budgets,
         domains,
         routes,
+        clients,
         host: _,
         url: _,
         size: _,
@@ -116,6 +117,7 @@ pub async fn apply(
     plan!(Kind::PodDisruptionBudget, budgets);
     plan!(Kind::Domain, domains);
     plan!(Kind::Route, routes);
+    plan!(Kind::SsoClient, clients);
 
     // A job that ended well is how a crash between any two steps finds what was done: it stays
     // until status says so, or an upgrade would run twice.
@@ -127,7 +129,7 @@ pub async fn apply(
                 .any(|(kind, ..)| kind == Kind::Job),
         ..Outcome::default()
     };
-    let (made, account, claims, policies, services, domains, routes) =
+    let (made, account, claims, policies, services, domains, routes, clients) =
         futures_util::join!(
             join_all(secrets.iter().map(|secret| writer.provide_secret(secret))),
             writer.apply(Kind::ServiceAccount, condition::WORKLOAD_READY, account),
@@ -150,6 +152,9 @@ pub async fn apply(
                     .iter()
                     .map(|route| { writer.apply_seen(Kind::Route, condition::ROUTE_READY, route) })
             ),
+            join_all(clients.iter().map(|client| {
+                writer.apply(Kind::SsoClient, condition::WORKLOAD_READY, client)
+            })),
         );
     made.into_iter()
         .chain([account])
@@ -158,6 +163,7 @@ pub async fn apply(
         .chain(services)
         .chain(domains)
         .chain(routes)
+        .chain(clients)
         .for_each(|result| outcome.add(result));
     if outcome.failure.is_some() {
         outcome.made_progress = writer.has_written.into_inner();

@@ -248,7 +248,7 @@ where
 }
 
 /// Every kind that an instance may own.
-pub const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 13] = [
     Kind::Deployment,
     Kind::StatefulSet,
     Kind::Job,
@@ -261,6 +261,7 @@ pub const KINDS: [Kind; 12] = [
     Kind::PodDisruptionBudget,
     Kind::Route,
     Kind::Domain,
+    Kind::SsoClient,
 ];
 
 async fn collect_garbage(client: &Client, instance: &AppInstance) {

@@ -3,6 +3,7 @@
 
 mod account;
 mod budget;
+mod clients;
 mod database;
 mod domains;
 mod jobs;
@@ -15,7 +16,7 @@ mod services;
 mod storage;
 mod workload;
 
-use crds::{Domain, Route, app_definition::When};
+use crds::{Domain, Route, SsoClient, app_definition::When};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     batch::v1::{CronJob, Job},
@@ -62,6 +63,8 @@ pub struct DesiredState {
     pub domains: Vec<Domain>,
     /// The hostnames under which it answers: its default one, and what of the others is proven.
     pub routes: Vec<Route>,
+    /// Who signs people in, where the app leaves that to the platform.
+    pub clients: Vec<SsoClient>,
     /// The default host.
     pub host: String,
     /// The default address.
@@ -143,6 +146,7 @@ pub fn build(wish: &Wish<'_>) -> DesiredState {
         budgets: budget::build(wish).into_iter().collect(),
         domains: domains::build(wish),
         routes: routes::build(wish),
+        clients: clients::build(wish).into_iter().collect(),
         host: wish.host.clone(),
         url: crate::check::url(&wish.host, wish.context.platform.https_port),
         size: wish.size.name.clone(),

@@ -54,6 +54,7 @@ fn edits() -> Vec<Edit> {
         (Kind::NetworkPolicy, "shop"),
         (Kind::PodDisruptionBudget, "shop"),
         (Kind::Route, "shop"),
+        (Kind::SsoClient, "shop"),
         (Kind::PersistentVolumeClaim, "shop-files"),
     ];
     let mut edits = Vec::new();
@@ -95,6 +96,11 @@ fn edits() -> Vec<Edit> {
             Kind::Deployment,
             "shop",
             replace("/spec/replicas", json!(5)),
+        ),
+        edit(
+            Kind::SsoClient,
+            "shop",
+            replace("/spec/redirectUris", json!(["https://evil.example/"])),
         ),
         // What is empty or false in the plan is ours, too.
         edit(

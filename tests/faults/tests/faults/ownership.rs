@@ -58,6 +58,13 @@ fn strangers() -> Vec<(Kind, &'static str, Value)> {
             json!({ "spec": { "hostname": "mine.example.com", "backend": { "service": "mine", "port": 1 } } }),
         ),
         (
+            Kind::SsoClient,
+            "shop",
+            json!({ "spec": {
+                "protocol": "oidc", "redirectUris": ["https://mine.example.com/"], "secret": "mine",
+            } }),
+        ),
+        (
             Kind::Secret,
             "shop-database",
             json!({ "stringData": { "password": "mine" } }),
