@@ -669,7 +669,9 @@ pub struct Admin {
 #[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.protocol == 'none' || has(self.loginPath)").message("sso.loginPath: say where a sign-in begins"),
-    validation = Rule::new("self.protocol != 'oidc' || has(self.callbackPath)").message("sso.callbackPath: say where the answer of OpenID Connect comes back to"))]
+    validation = Rule::new("self.protocol != 'oidc' || has(self.callbackPath)").message("sso.callbackPath: say where the answer of OpenID Connect comes back to"),
+    validation = Rule::new(r"!has(self.callbackPath) || self.callbackPath.matches('^[!-~]*$') && !['#', '*', '\\'].exists(odd, self.callbackPath.contains(odd))")
+        .message("sso.callbackPath: ASCII without spaces, '#', '*' and backslashes: it becomes part of an address that is compared letter by letter"))]
 pub struct Sso {
     /// Which protocol it speaks; with `none` the app signs people in by itself.
     #[serde(default)]

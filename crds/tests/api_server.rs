@@ -912,6 +912,13 @@ async fn a_sign_in_begins_somewhere() {
     server
         .refuses(definition("wiki").with("/spec/sso", begun), told)
         .await;
+    let told = "sso.callbackPath: ASCII without spaces, '#', '*' and backslashes: it becomes part of an address that is compared letter by letter";
+    for path in ["/call back", "/callback#now", "/*", "/a\\b", "/zurück"] {
+        let odd = json!({ "protocol": "oidc", "loginPath": "/login", "callbackPath": path });
+        server
+            .refuses(definition("wiki").with("/spec/sso", odd), told)
+            .await;
+    }
     let whole = json!({ "protocol": "oidc", "loginPath": "/login", "callbackPath": "/callback" });
     server
         .accepts(definition("wiki").with("/spec/sso", whole))

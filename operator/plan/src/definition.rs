@@ -460,6 +460,19 @@ fn sign_in(spec: &AppDefinitionSpec, found: &mut Found) {
             "say where the answer of OpenID Connect comes back to",
         );
     }
+    let is_odd = |letter: char| !letter.is_ascii_graphic() || matches!(letter, '#' | '*' | '\\');
+    if spec
+        .sso
+        .callback_path
+        .as_ref()
+        .is_some_and(|path| path.contains(is_odd))
+    {
+        found.say(
+            "sso.callbackPath",
+            "BrokenSso",
+            "ASCII without spaces, '#', '*' and backslashes: it becomes part of an address that is compared letter by letter",
+        );
+    }
 }
 
 /// A customer's value must match the whole pattern, not a part of it.

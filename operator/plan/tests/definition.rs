@@ -432,3 +432,17 @@ fn a_sign_in_by_openid_connect_without_a_way_back_is_told() {
         "spec.sso.callbackPath: say where the answer of OpenID Connect comes back to",
     );
 }
+
+#[test]
+fn a_way_back_that_no_client_could_be_registered_with_is_told() {
+    for path in ["/call back", "/callback#now", "/*", "/a\\b", "/zurück"] {
+        one_problem(
+            |spec| {
+                spec.sso.protocol = SsoProtocol::Oidc;
+                spec.sso.login_path = Some("/login".into());
+                spec.sso.callback_path = Some(path.into());
+            },
+            "spec.sso.callbackPath: ASCII without spaces, '#', '*' and backslashes: it becomes part of an address that is compared letter by letter",
+        );
+    }
+}
