@@ -37,6 +37,8 @@ pub const HOSTNAME: &str = "tutti.dev/hostname";
 pub const REVOKE: &str = "tutti.dev/revoke";
 /// On an SsoClient: any new value has its client secret replaced. See `docs/operations/people.md`.
 pub const ROTATE_SECRET: &str = "tutti.dev/rotate-secret";
+/// On the Secret of an SsoClient: the SHA-256 of the client secret that idm wrote into it last.
+pub const SECRET_DIGEST: &str = "tutti.dev/secret-digest";
 
 /// The value of [`MANAGED_BY`], and the field manager of every server-side apply.
 pub const MANAGER: &str = "tutti-operator";

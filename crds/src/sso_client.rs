@@ -7,6 +7,9 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Addresses that one may be registered with.
+pub const MOST_ADDRESSES: usize = 100;
+
 /// An application that people sign in to by idm.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
@@ -67,7 +70,7 @@ pub struct SsoClientSpec {
     pub instance: Option<String>,
 
     /// Where a browser may be led back to with the answer of a sign-in; compared letter by letter.
-    #[schemars(length(min = 1, max = 25), inner(length(min = 1, max = 500)))]
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 500)))]
     #[x_kube(
         validation = in_full("redirectUris"),
         validation = by_tls("redirectUris"),
@@ -78,7 +81,7 @@ pub struct SsoClientSpec {
 
     /// Where a browser may be led on to after a sign-out; compared letter by letter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 25), inner(length(min = 1, max = 500)))]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 500)))]
     #[x_kube(
         validation = in_full("postLogoutRedirectUris"),
         validation = by_tls("postLogoutRedirectUris"),
@@ -91,7 +94,7 @@ pub struct SsoClientSpec {
     /// this object. Cannot be changed.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
             .message("secret: the name of a Secret is wanted: lower case letters, digits, dots and dashes"),
         validation = Rule::new("self == oldSelf").message("secret: cannot be changed; make another SsoClient, and delete this one"),
     )]
@@ -120,6 +123,10 @@ pub struct SsoClientStatus {
     /// The value of `tutti.dev/rotate-secret` that was heeded last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_for: Option<String>,
+    /// The SHA-256 of the client secret: another one says that it was replaced. It is of 256 random bits, so nobody
+    /// learns from it what the secret is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_digest: Option<String>,
     /// `Ready`: people can sign in by it; otherwise the reason says what keeps them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]

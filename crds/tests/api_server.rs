@@ -1279,13 +1279,15 @@ async fn a_client_stays_at_its_secret_and_of_its_instance() {
     let server = server().await;
     let client =
         sso_client("https://shop.acme.example/callback").with("/spec/instance", json!("shop"));
-    let named = client.clone().with("/spec/secret", json!("Not_A_Name"));
-    server
-        .refuses(
-            named,
-            "secret: the name of a Secret is wanted: lower case letters, digits, dots and dashes",
-        )
-        .await;
+    for name in ["Not_A_Name", "two..dots", "shop.-sso"] {
+        let named = client.clone().with("/spec/secret", json!(name));
+        server
+            .refuses(
+                named,
+                "secret: the name of a Secret is wanted: lower case letters, digits, dots and dashes",
+            )
+            .await;
+    }
     let there = server.create(client).await;
     for (field, told) in [
         (

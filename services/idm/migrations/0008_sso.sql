@@ -7,8 +7,9 @@ alter table sessions add ways text not null default 'password';
 create table clients (
     uid                       text collate "C" primary key check (uid ~ '^cli-[0-9a-z]{26}$'),
     organization              text collate "C" not null references organizations (name) on delete cascade,
-    -- The name of the object.
+    -- The name of the object, and its uid: another object of the name is another application.
     name                      text collate "C" not null,
+    object                    text collate "C" not null,
     -- It is for this instance; for none, it is an application elsewhere.
     instance                  text collate "C",
     redirect_uris             text[] not null,

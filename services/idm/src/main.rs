@@ -133,6 +133,7 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
         tokio::spawn(clients::watch::follow(
             Arc::clone(&app),
             cluster,
+            clients::watch::LOOK_AFTER,
             ended.clone(),
         ))
     });

@@ -1,7 +1,11 @@
 //! Who signs people in to the app, where its definition says that it does so by OpenID Connect: an SsoClient, which
 //! idm registers and answers with a Secret.
 
-use crds::{SsoClient, SsoClientSpec, app_definition::SsoProtocol, sso_client::ClientProtocol};
+use crds::{
+    SsoClient, SsoClientSpec,
+    app_definition::SsoProtocol,
+    sso_client::{ClientProtocol, MOST_ADDRESSES},
+};
 
 use super::metadata::{self, COMPONENT_WEB};
 use crate::{check, check::Wish, names};
@@ -43,6 +47,7 @@ fn origins(wish: &Wish<'_>) -> Vec<String> {
     let port = wish.context.platform.https_port;
     std::iter::once(wish.host.as_str())
         .chain(own)
+        .take(MOST_ADDRESSES)
         .map(|host| check::url(host, port))
         .collect()
 }

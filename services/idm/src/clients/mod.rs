@@ -1,6 +1,6 @@
 //! Applications that people sign in to by us, as the SsoClients of the cluster have them. `watch` gives each a
-//! client id and a secret, writes both into a Secret beside the object, and reports; rows: `store`. What they then
-//! speak stands elsewhere: `oidc/`.
+//! client id and a secret, writes both into a Secret beside the object (`secrets`), and reports (`standing`); rows:
+//! `store`. What they then speak stands elsewhere: `oidc/`.
 //!
 //! ```text
 //! SsoClient ──watch──> clients (the secret's digest) ──> oidc
@@ -9,6 +9,8 @@
 //!
 //! Every replica looks at each; whichever holds the row makes the secret.
 
+mod secrets;
+mod standing;
 pub mod store;
 pub mod watch;
 
@@ -28,6 +30,8 @@ pub struct Client {
     pub organization: String,
     /// The name of its object.
     pub name: String,
+    /// Its uid: another object of the name is another application.
+    pub object: String,
     /// The instance that it is for; for none, it is an application elsewhere.
     pub instance: Option<String>,
     pub redirect_uris: Vec<String>,
@@ -68,6 +72,7 @@ mod tests {
             uid: "cli-1".to_owned(),
             organization: "acme".to_owned(),
             name: "shop".to_owned(),
+            object: "1".to_owned(),
             instance: None,
             redirect_uris: vec![],
             post_logout_redirect_uris: vec![],

@@ -12,6 +12,7 @@ struct Row {
     uid: String,
     organization: String,
     name: String,
+    object: String,
     instance: Option<String>,
     redirect_uris: Vec<String>,
     post_logout_redirect_uris: Vec<String>,
@@ -28,6 +29,7 @@ impl From<Row> for Client {
             uid: row.uid,
             organization: row.organization,
             name: row.name,
+            object: row.object,
             instance: row.instance,
             redirect_uris: row.redirect_uris,
             post_logout_redirect_uris: row.post_logout_redirect_uris,
@@ -58,16 +60,18 @@ pub async fn find(on: &mut PgConnection, uid: &str) -> sqlx::Result<Option<Clien
 pub async fn hold(
     on: &mut PgConnection,
     (organization, name): &Key,
+    object: &str,
     new_uid: &str,
     now: Timestamp,
 ) -> sqlx::Result<(Client, bool)> {
     let made = sqlx::query(
-        "insert into clients (uid, organization, name, redirect_uris, post_logout_redirect_uris, created_at)
-         values ($1, $2, $3, '{}', '{}', $4) on conflict (organization, name) do nothing",
+        "insert into clients (uid, organization, name, object, redirect_uris, post_logout_redirect_uris, created_at)
+         values ($1, $2, $3, $4, '{}', '{}', $5) on conflict (organization, name) do nothing",
     )
     .bind(new_uid)
     .bind(organization)
     .bind(name)
+    .bind(object)
     .bind(now.to_sqlx())
     .execute(&mut *on)
     .await?;
@@ -120,27 +124,36 @@ pub async fn set_secret(
     Ok(())
 }
 
-/// The objects of which there are rows.
+/// The objects of which there are rows, each with its uid.
 ///
 /// # Errors
 /// What the database has against it.
-pub async fn keys(on: &mut PgConnection) -> sqlx::Result<Vec<Key>> {
-    sqlx::query_as("select organization, name from clients order by organization, name")
-        .fetch_all(on)
-        .await
+pub async fn objects(on: &mut PgConnection) -> sqlx::Result<Vec<(Key, String)>> {
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as("select organization, name, object from clients order by 1, 2")
+            .fetch_all(on)
+            .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|(organization, name, object)| ((organization, name), object))
+        .collect())
 }
 
-/// Removes one, and everything that it was given; its uid, when it was there.
+/// Removes the one of an object, and everything that it was given; its uid, when it was there.
 ///
 /// # Errors
 /// What the database has against it.
 pub async fn remove(
     on: &mut PgConnection,
     (organization, name): &Key,
+    object: &str,
 ) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar("delete from clients where organization = $1 and name = $2 returning uid")
-        .bind(organization)
-        .bind(name)
-        .fetch_optional(on)
-        .await
+    sqlx::query_scalar(
+        "delete from clients where organization = $1 and name = $2 and object = $3 returning uid",
+    )
+    .bind(organization)
+    .bind(name)
+    .bind(object)
+    .fetch_optional(on)
+    .await
 }

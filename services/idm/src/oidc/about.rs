@@ -2,7 +2,6 @@
 
 use axum::{
     Json,
-    body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -11,7 +10,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{
-    claims, credentials,
+    claims,
+    credentials::{self, Body},
     parameters::Parameters,
     refusal::{INVALID_TOKEN, Refusal, Stop},
     store::{self, By, Connection, May},
@@ -42,9 +42,9 @@ pub async fn userinfo(State(app): State<Shared>, headers: HeaderMap) -> Result<R
 pub async fn introspect(
     State(app): State<Shared>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Stop> {
-    let form = credentials::form(&headers, &body)?;
+    let form = credentials::form(&headers, body)?;
     let mut transaction = app.begin().await?;
     let client = credentials::client(&app, &mut transaction, &headers, &form).await?;
     let found = find(&app, &mut transaction, &client, token(&form)?).await?;
@@ -82,9 +82,9 @@ fn inactive() -> Response {
 pub async fn revoke(
     State(app): State<Shared>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Stop> {
-    let form = credentials::form(&headers, &body)?;
+    let form = credentials::form(&headers, body)?;
     let mut transaction = app.begin().await?;
     let client = credentials::client(&app, &mut transaction, &headers, &form).await?;
     let found = find(&app, &mut transaction, &client, token(&form)?).await?;

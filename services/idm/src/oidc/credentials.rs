@@ -3,6 +3,7 @@
 
 use axum::{
     body::Bytes,
+    extract::rejection::BytesRejection,
     http::{HeaderMap, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -18,17 +19,23 @@ use crate::{
     secret::Token,
 };
 
+/// What a request brings, as far as it could be read.
+pub type Body = Result<Bytes, BytesRejection>;
+
 /// A form as programs send it.
 ///
 /// # Errors
 /// When it is none, or a name comes twice.
-pub fn form(headers: &HeaderMap, body: &Bytes) -> Result<Parameters, Refusal> {
+pub fn form(headers: &HeaderMap, body: Body) -> Result<Parameters, Refusal> {
     let wrong = |words| Err(Refusal::new("invalid_request", words));
+    let Ok(body) = body else {
+        return wrong("The body is too long, or ends too early.");
+    };
     let kind = headers.get(header::CONTENT_TYPE).map(|it| it.as_bytes());
     if !kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded")) {
         return wrong("The body is not application/x-www-form-urlencoded.");
     }
-    let Some(form) = Parameters::read(body) else {
+    let Some(form) = Parameters::read(&body) else {
         return wrong("The body is not a form.");
     };
     if form.has_twice() {

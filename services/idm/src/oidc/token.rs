@@ -2,7 +2,6 @@
 
 use axum::{
     Json,
-    body::Bytes,
     extract::State,
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -12,7 +11,8 @@ use sqlx::{PgConnection, PgTransaction};
 use tokens::Envelope;
 
 use super::{
-    ACCESS_LIFE, claims, credentials,
+    ACCESS_LIFE, claims,
+    credentials::{self, Body},
     parameters::Parameters,
     pkce,
     refusal::{Refusal, Stop},
@@ -47,9 +47,9 @@ pub async fn submit(
     State(app): State<Shared>,
     visit: Visit,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Stop> {
-    let form = credentials::form(&headers, &body)?;
+    let form = credentials::form(&headers, body)?;
     let mut transaction = app.begin().await?;
     let client = credentials::client(&app, &mut transaction, &headers, &form).await?;
     let call = Call {

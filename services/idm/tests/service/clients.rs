@@ -1,8 +1,8 @@
 //! SsoClients in a real API server: each is registered, gets its Secret, and says how it stands.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use idm::clients;
+use idm::{clients, secret::Digest};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client,
@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{ORIGIN, Stage, until};
+
+/// How often the tests' replicas look after Secrets.
+const OFTEN: Duration = Duration::from_millis(200);
 
 fn object(name: &str, secret: &str) -> crds::SsoClient {
     let object = json!({
@@ -79,7 +82,8 @@ async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
     let stop = CancellationToken::new();
     let watches = [(); 2].map(|()| {
         // Two replicas make one secret.
-        let follow = clients::watch::follow(Arc::clone(&stage.app), client.clone(), stop.clone());
+        let app = Arc::clone(&stage.app);
+        let follow = clients::watch::follow(app, client.clone(), OFTEN, stop.clone());
         tokio::spawn(follow)
     });
     until(async || standing(&objects, "shop").await.0 == "Registered").await;
@@ -143,4 +147,107 @@ async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
     }
     objects.delete("thief", &gone).await.unwrap();
     elsewhere.delete("lost", &gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_that_is_removed_comes_back_and_another_object_of_the_name_is_another_client() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let client = plane.client().await.unwrap();
+    plane.install(&crds::all()).await.unwrap();
+    namespace(&client, "removed").await;
+    let stage = Stage::start().await;
+    stage.organization("removed").await;
+    let objects: Api<crds::SsoClient> = Api::namespaced(client.clone(), "removed");
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "removed");
+    let (params, gone) = (PostParams::default(), DeleteParams::default());
+    let shop = object("shop", "shop-sso");
+    objects.create(&params, &shop).await.unwrap();
+    let stop = CancellationToken::new();
+    let watches = [(); 2].map(|()| {
+        let app = Arc::clone(&stage.app);
+        let follow = clients::watch::follow(app, client.clone(), OFTEN, stop.clone());
+        tokio::spawn(follow)
+    });
+    until(async || standing(&objects, "shop").await.0 == "Registered").await;
+    let (uid, secret, _) = values(&secrets.get("shop-sso").await.unwrap());
+    let known = async |uid: &str| {
+        let mut connection = stage.pool.acquire().await.unwrap();
+        clients::store::find(&mut connection, uid).await.unwrap()
+    };
+
+    secrets.delete("shop-sso", &gone).await.unwrap();
+    until(async || secrets.get_opt("shop-sso").await.unwrap().is_some()).await;
+    let back = secrets.get("shop-sso").await.unwrap();
+    let (same, another, _) = values(&back);
+    assert_eq!(same, uid);
+    assert_ne!(another, secret);
+    let digest = Digest::of(another.as_bytes()).hex();
+    assert_eq!(
+        back.metadata.annotations.unwrap()["tutti.dev/secret-digest"],
+        digest
+    );
+    // Whoever reads the secret at its start is told that there is another one.
+    until(async || {
+        let status = objects.get("shop").await.unwrap().status.unwrap();
+        status.secret_digest.as_ref() == Some(&digest)
+    })
+    .await;
+
+    // One that was written when the database did not take it: nobody could sign in by it.
+    let wrong = json!({ "metadata": { "annotations": { "tutti.dev/secret-digest": "0" } } });
+    let patch = Patch::Merge(&wrong);
+    secrets
+        .patch("shop-sso", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    until(async || {
+        let (_, secret, _) = values(&secrets.get("shop-sso").await.unwrap());
+        let client = known(&uid).await.unwrap();
+        secret != another && client.has_secret(&secret, stage.app.now())
+    })
+    .await;
+
+    // Nothing removes Secrets with their owner here.
+    objects.delete("shop", &gone).await.unwrap();
+    secrets.delete("shop-sso", &gone).await.unwrap();
+    objects.create(&params, &shop).await.unwrap();
+    until(async || standing(&objects, "shop").await.0 == "Registered").await;
+    let (other, ..) = values(&secrets.get("shop-sso").await.unwrap());
+    assert_ne!(other, uid);
+    assert!(known(&uid).await.is_none() && known(&other).await.is_some());
+    stop.cancel();
+    for watch in watches {
+        watch.await.unwrap();
+    }
+    objects.delete("shop", &gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_is_told_at_the_client() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let client = plane.client().await.unwrap();
+    plane.install(&crds::all()).await.unwrap();
+    namespace(&client, "leaving").await;
+    let stage = Stage::start().await;
+    stage.organization("leaving").await;
+    let objects: Api<crds::SsoClient> = Api::namespaced(client.clone(), "leaving");
+    let (params, gone) = (PostParams::default(), DeleteParams::default());
+    objects
+        .create(&params, &object("shop", "shop-sso"))
+        .await
+        .unwrap();
+    // Nothing is made any more in a namespace that is going away.
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.delete("leaving", &gone).await.unwrap();
+    let stop = CancellationToken::new();
+    let follow =
+        clients::watch::follow(Arc::clone(&stage.app), client.clone(), OFTEN, stop.clone());
+    let watch = tokio::spawn(follow);
+    until(async || standing(&objects, "shop").await.0 == "SecretRefused").await;
+    let status = objects.get("shop").await.unwrap().status.unwrap();
+    let told = &status.conditions[0].message;
+    assert!(told.contains("it is being terminated"), "{told}");
+    stop.cancel();
+    watch.await.unwrap();
+    objects.delete("shop", &gone).await.unwrap();
 }

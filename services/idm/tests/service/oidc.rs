@@ -38,7 +38,7 @@ impl Party {
         let mut connection = stage.pool.acquire().await.unwrap();
         let (uid, now) = (stage.app.uid(Kind::Client), stage.app.now());
         let key = (organization.to_owned(), name.to_owned());
-        let held = clients::store::hold(&mut connection, &key, &uid, now);
+        let held = clients::store::hold(&mut connection, &key, "1", &uid, now);
         let (client, is_new) = held.await.unwrap();
         assert!(is_new);
         let client = Client {
@@ -427,6 +427,9 @@ async fn a_code_is_worth_nothing_to_who_did_not_ask_for_it() {
         .redeem(stage, &code, &[("grant_type", "password")])
         .await;
     refused(odd, "unsupported_grant_type");
+    let long = "x".repeat(300_000);
+    let long = blog.redeem(stage, &code, &[("padding", &long)]).await;
+    refused(long, "invalid_request");
     let none = blog.redeem(stage, &code, &[("grant_type", "")]).await;
     refused(none, "invalid_request");
     for secret in ["", "wrong", &wiki.secret] {
