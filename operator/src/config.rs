@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use crds::app_definition::Engine;
-use plan::Platform;
+use plan::{Platform, context::Idm};
 use service::LogArgs;
 
 /// Everything that can be configured.
@@ -76,6 +76,32 @@ pub struct PlatformArgs {
     /// Storage class of volumes; the cluster's default when not set
     #[arg(long, env = "TUTTI_STORAGE_CLASS")]
     pub storage_class: Option<String>,
+    /// idm
+    #[command(flatten)]
+    pub idm: IdmArgs,
+}
+
+/// Where idm is, and who it is.
+#[derive(Args, Clone, Debug)]
+pub struct IdmArgs {
+    /// Namespace of idm; there is none when not set
+    #[arg(long, env = "TUTTI_IDM_NAMESPACE")]
+    pub idm_namespace: Option<String>,
+    /// Labels of idm's pods
+    #[arg(
+        long,
+        env = "TUTTI_IDM_SELECTOR",
+        value_delimiter = ',',
+        value_parser = label,
+        default_value = "app.kubernetes.io/name=idm"
+    )]
+    pub idm_selector: Vec<(String, String)>,
+    /// ServiceAccount of idm
+    #[arg(long, env = "TUTTI_IDM_ACCOUNT", default_value = "idm")]
+    pub idm_account: String,
+    /// Port of idm's pods at which applications prove themselves
+    #[arg(long, env = "TUTTI_IDM_CLIENTS_PORT", default_value_t = 8083)]
+    pub idm_clients_port: u16,
 }
 
 /// Which replica leads.
@@ -123,6 +149,12 @@ impl Config {
                 .unwrap_or_else(|| self.leadership.namespace.clone()),
             gateway_labels: args.gateway_selector.iter().cloned().collect(),
             storage_class: set(&args.storage_class),
+            idm: set(&args.idm.idm_namespace).map(|namespace| Idm {
+                namespace,
+                labels: args.idm.idm_selector.iter().cloned().collect(),
+                account: args.idm.idm_account.clone(),
+                port: args.idm.idm_clients_port.into(),
+            }),
         }
     }
 }

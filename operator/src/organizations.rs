@@ -12,7 +12,7 @@ use crds::{
     Organization, app_instance::DeletionPolicy, condition, labels, organization::OrganizationStatus,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -21,6 +21,7 @@ use kube::{
 };
 use plan::{
     check::is_granted,
+    context::Idm,
     digest,
     health::{self, Finding, Refusal, State},
     organization::{self, DesiredOrganization},
@@ -41,6 +42,7 @@ pub struct Organizations {
     client: Client,
     cache: Cache,
     touch_instance: UnboundedSender<InstanceKey>,
+    idm: Option<Idm>,
     metrics: Metrics,
     news: News,
     backoff: Backoffs<String>,
@@ -58,6 +60,7 @@ impl Organizations {
         client: Client,
         cache: Cache,
         touch_instance: UnboundedSender<InstanceKey>,
+        idm: Option<Idm>,
         metrics: Metrics,
     ) -> Self {
         let backoff = Backoffs::new(Duration::from_millis(500), Duration::from_secs(60));
@@ -66,6 +69,7 @@ impl Organizations {
             client,
             cache,
             touch_instance,
+            idm,
             metrics,
             backoff,
         }
@@ -167,7 +171,7 @@ async fn enclose(
     operator: &Organizations,
     organization: &Organization,
 ) -> Result<Option<Finding>, Failure> {
-    let desired = organization::desired(organization);
+    let desired = organization::desired(organization, operator.idm.as_ref());
     let taken = claim_namespace(operator, organization, &desired.namespace).await?;
     if taken.is_none() {
         build_fence(operator, &organization.name_any(), &desired).await?;
@@ -237,6 +241,7 @@ async fn build_fence(
         quota,
         limits,
         network_policy,
+        binding,
     } = desired;
     let client = || operator.client.clone();
     let key = |kind| (name.to_owned(), kind);
@@ -244,7 +249,7 @@ async fn build_fence(
         let key = key(kind);
         !object.is_as_planned(operator, &key)
     };
-    let (quota, limits, policy) = futures_util::join!(
+    let (quota, limits, policy, binding) = futures_util::join!(
         async {
             if part(FenceKind::Quota, quota) {
                 apply(
@@ -284,8 +289,23 @@ async fn build_fence(
             }
             Ok(())
         },
+        async {
+            if let Some(binding) = binding
+                && part(FenceKind::Binding, binding)
+            {
+                apply(
+                    operator,
+                    Api::namespaced(client(), name),
+                    key(FenceKind::Binding),
+                    "RoleBinding",
+                    binding,
+                )
+                .await?;
+            }
+            Ok(())
+        },
     );
-    quota.and(limits).and(policy)
+    quota.and(limits).and(policy).and(binding)
 }
 
 trait Planned {
@@ -398,6 +418,7 @@ async fn delete(
         enclose(operator, organization).await?;
         return Ok(Action::await_change());
     }
+    unbind(operator, &name).await?;
     if organization.spec.deletion_policy == DeletionPolicy::Delete {
         delete_namespace(operator, &name).await?;
     }
@@ -409,6 +430,46 @@ async fn delete(
         .collect();
     write_finalizers(organization, operator, &rest).await?;
     Ok(Action::await_change())
+}
+
+/// What an organization leaves is none of idm's any more.
+async fn unbind(operator: &Organizations, name: &str) -> Result<(), Failure> {
+    let fences = operator.cache.fences();
+    let uid = fences
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&(name.to_owned(), FenceKind::Binding))
+        .map(|binding| binding.applied.uid.clone());
+    let Some(uid) = uid else {
+        return Ok(());
+    };
+    let api: Api<RoleBinding> = Api::namespaced(operator.client.clone(), name);
+    let outcome = api.delete(organization::FENCE, &exactly(Some(uid))).await;
+    gone("RoleBinding", organization::FENCE, outcome.map(drop))
+}
+
+/// Deletes what has this UID, and nothing else of its name.
+fn exactly(uid: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid,
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    }
+}
+
+/// What is gone already is as well.
+fn gone(kind: &str, name: &str, outcome: kube::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(Failure::Delete {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        }),
+    }
 }
 
 /// Only a namespace that says that it is this organization's, and exactly the one that was seen.
@@ -425,22 +486,8 @@ async fn delete_namespace(operator: &Organizations, name: &str) -> Result<(), Fa
     else {
         return Ok(());
     };
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: found.uid(),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match api.delete(name, &params).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(Failure::Delete {
-            kind: "Namespace".to_owned(),
-            name: name.to_owned(),
-            source: Box::new(source),
-        }),
-    }
+    let outcome = api.delete(name, &exactly(found.uid())).await;
+    gone("Namespace", name, outcome.map(drop))
 }
 
 async fn write_finalizers(

@@ -4,6 +4,7 @@
 //! Server-side apply of an object that does not exist needs `create` beside `patch`.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
+pub use plan::organization::SECRETS_ROLE;
 use serde::Serialize;
 
 /// Which role.
@@ -166,6 +167,12 @@ const CLUSTER: &[Line] = &[
         "who may talk to whom",
     ),
     (
+        "rbac.authorization.k8s.io",
+        &["rolebindings"],
+        &["list", "watch", "create", "patch", "delete"],
+        "idm's right to the Secrets of an organization, and not of what it leaves",
+    ),
+    (
         "policy",
         &["poddisruptionbudgets"],
         &["list", "watch", "create", "patch", "delete"],
@@ -208,8 +215,22 @@ pub fn rules(scope: Scope) -> Rules {
         verbs: owned(verbs),
         ..PolicyRule::default()
     });
-    Rules {
-        rules: rules.collect(),
+    let mut rules: Vec<PolicyRule> = rules.collect();
+    if scope == Scope::Cluster {
+        rules.push(bind());
+    }
+    Rules { rules }
+}
+
+/// To whom this one role is given, and where, the operator may say without having it by itself. It is asked for with
+/// each `rolebindings` above, and by no request of its own.
+fn bind() -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec!["rbac.authorization.k8s.io".to_owned()]),
+        resources: Some(vec!["clusterroles".to_owned()]),
+        resource_names: Some(vec![SECRETS_ROLE.to_owned()]),
+        verbs: vec!["bind".to_owned()],
+        ..PolicyRule::default()
     }
 }
 
@@ -246,6 +267,12 @@ mod tests {
                 "the role of scope {scope:?} is not up to date: make generate"
             );
         }
+    }
+
+    #[test]
+    fn the_chart_has_the_role_that_the_operator_binds() {
+        let chart = include_str!("../../charts/tutti/templates/idm/role.yaml");
+        assert!(chart.contains(&format!("name: {SECRETS_ROLE}\n")));
     }
 
     #[test]

@@ -668,13 +668,14 @@ async fn lead(
     let instances = Arc::new(instance::Instances::new(
         client.clone(),
         cache.clone(),
-        platform,
+        platform.clone(),
         metrics.clone(),
     ));
     let organizations = Arc::new(organizations::Organizations::new(
         client.clone(),
         cache.clone(),
         queues.touch_instance,
+        platform.idm,
         metrics.clone(),
     ));
     let definitions = Arc::new(definitions::Definitions::new(

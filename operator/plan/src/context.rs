@@ -31,6 +31,21 @@ pub struct Platform {
     pub gateway_labels: BTreeMap<String, String>,
     /// Storage class of volumes; the cluster's default when not set.
     pub storage_class: Option<String>,
+    /// idm, where the platform has it.
+    pub idm: Option<Idm>,
+}
+
+/// Where idm is, and who it is.
+#[derive(Clone, Debug)]
+pub struct Idm {
+    /// Namespace of its pods and of its ServiceAccount.
+    pub namespace: String,
+    /// Labels of its pods.
+    pub labels: BTreeMap<String, String>,
+    /// Its ServiceAccount.
+    pub account: String,
+    /// The port of its pods at which applications prove themselves.
+    pub port: i32,
 }
 
 /// What a plan depends on beside instance and definition.

@@ -1,5 +1,5 @@
 //! What an organization becomes: a namespace with quota, limits, a network closed in both
-//! directions and Pod Security labels.
+//! directions and Pod Security labels, in which idm may write Secrets.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use k8s_openapi::{
             NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
             NetworkPolicySpec,
         },
+        rbac::v1::{RoleBinding, RoleRef, Subject},
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -23,10 +24,16 @@ use k8s_openapi::{
 use kube_core::ResourceExt;
 use serde::Serialize;
 
-use crate::quota::{CPU, MEMORY, STORAGE};
+use crate::{
+    context::Idm,
+    quota::{CPU, MEMORY, STORAGE},
+};
 
-/// Name of the quota, the limits and the policies in each namespace.
+/// Name of the quota, the limits, the policies and the binding in each namespace.
 pub const FENCE: &str = "tutti";
+/// The ClusterRole of the chart by which idm writes Secrets. It is bound in namespaces of organizations and nowhere
+/// else.
+pub const SECRETS_ROLE: &str = "tutti-idm-secrets";
 
 /// Everything that an organization consists of.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,17 +46,20 @@ pub struct DesiredOrganization {
     pub limits: LimitRange,
     /// Nothing in, nothing out, but DNS.
     pub network_policy: NetworkPolicy,
+    /// idm gives applications their credentials there.
+    pub binding: Option<RoleBinding>,
 }
 
 /// Builds all objects of an organization.
 #[must_use]
-pub fn desired(organization: &Organization) -> DesiredOrganization {
+pub fn desired(organization: &Organization, idm: Option<&Idm>) -> DesiredOrganization {
     let name = organization.name_any();
     DesiredOrganization {
         namespace: namespace(&name, organization.spec.pod_security),
         quota: quota(&name, organization),
         limits: limits(&name),
         network_policy: network_policy(&name),
+        binding: idm.map(|idm| binding(&name, idm)),
     }
 }
 
@@ -145,6 +155,23 @@ fn limits(namespace: &str) -> LimitRange {
                 ..LimitRangeItem::default()
             }],
         }),
+    }
+}
+
+fn binding(namespace: &str, idm: &Idm) -> RoleBinding {
+    RoleBinding {
+        metadata: fence(namespace),
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: SECRETS_ROLE.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: idm.account.clone(),
+            namespace: Some(idm.namespace.clone()),
+            ..Subject::default()
+        }]),
     }
 }
 

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 use plan::DesiredState;
 use serde_json::Value;
 
-use crate::support::{Instance, World, catalogue, instance, world};
+use crate::support::{Instance, World, catalogue, instance, platform, world};
 
 /// Left out of golden files: the same on every object, or said in the line above it.
 const NOISE: [&str; 2] = ["namespace", "ownerReferences"];
@@ -265,13 +265,15 @@ fn golden_an_organization_becomes_a_fenced_namespace() {
         quota,
         limits,
         network_policy,
-    } = plan::organization::desired(&organization);
+        binding,
+    } = plan::organization::desired(&organization, platform().idm.as_ref());
     let mut text = "# The organization acme with default quota. See golden.rs.\n".to_owned();
     for object in [
         serde_json::to_value(namespace).unwrap(),
         serde_json::to_value(quota).unwrap(),
         serde_json::to_value(limits).unwrap(),
         serde_json::to_value(network_policy).unwrap(),
+        serde_json::to_value(binding).unwrap(),
     ] {
         write!(text, "---\n{}", yaml(&object)).unwrap();
     }

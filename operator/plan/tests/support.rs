@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::{
     Context, DesiredState, Observed, Platform, Rejection,
-    context::{DomainSeen, JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen},
+    context::{DomainSeen, Idm, JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen},
     health::{self, Refusal, Report},
     quota::Promise,
 };
@@ -316,6 +316,12 @@ pub fn platform() -> Platform {
         gateway_namespace: "tutti-system".to_owned(),
         gateway_labels: BTreeMap::from([("app.kubernetes.io/name".into(), "gateway".into())]),
         storage_class: None,
+        idm: Some(Idm {
+            namespace: "tutti-system".to_owned(),
+            labels: BTreeMap::from([("app.kubernetes.io/name".into(), "idm".into())]),
+            account: "idm".to_owned(),
+            port: 8083,
+        }),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is known of organizations' fences: namespace, quota, limits and policy, by their metadata; of
-//! the quota also what is left of it.
+//! What is known of organizations' fences: namespace, quota, limits, policy and binding, by their
+//! metadata; of the quota also what is left of it.
 
 use std::collections::HashMap;
 
@@ -18,6 +18,8 @@ pub enum FenceKind {
     Limits,
     /// Its NetworkPolicy.
     Policy,
+    /// Its RoleBinding.
+    Binding,
 }
 
 /// One object of a fence.

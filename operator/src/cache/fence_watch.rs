@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::{
     core::v1::{LimitRange, Namespace, ResourceQuota},
     networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
 };
 use kube::{
     Api, Client, Resource,
@@ -70,7 +71,11 @@ pub fn fences(
         FenceKind::Limits,
         metadata::<LimitRange>(client, fence.clone()),
     );
-    start(FenceKind::Policy, metadata::<NetworkPolicy>(client, fence));
+    start(
+        FenceKind::Policy,
+        metadata::<NetworkPolicy>(client, fence.clone()),
+    );
+    start(FenceKind::Binding, metadata::<RoleBinding>(client, fence));
 }
 
 enum Touch {

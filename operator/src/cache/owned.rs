@@ -33,6 +33,7 @@ const WHOLE: &[&str] = &[
     // An item of that list.
     "ownerReferences",
     "podSelector",
+    "roleRef",
     "secretKeyRef",
     "selector",
 ];

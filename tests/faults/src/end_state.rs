@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use k8s_openapi::api::core::v1::{LimitRange, PersistentVolumeClaim, ResourceQuota, Secret};
+use k8s_openapi::api::{
+    core::v1::{LimitRange, PersistentVolumeClaim, ResourceQuota, Secret},
+    rbac::v1::RoleBinding,
+};
 use kube::{
     Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
@@ -24,6 +27,7 @@ pub async fn of(client: &Client, namespace: &str) -> Result<EndState> {
     resources.push(ApiResource::erase::<crds::AppInstance>(&()));
     resources.push(ApiResource::erase::<ResourceQuota>(&()));
     resources.push(ApiResource::erase::<LimitRange>(&()));
+    resources.push(ApiResource::erase::<RoleBinding>(&()));
     let lists = try_join_all(resources.iter().map(|resource| async move {
         let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, resource);
         let found = api.list(&Default::default()).await?;
@@ -58,6 +62,9 @@ fn plain(kind: &str, object: &DynamicObject, namespace: &str) -> Result<Value> {
         },
         "spec": object.data.get("spec"),
     });
+    if kind == "RoleBinding" {
+        value["binds"] = json!([object.data["roleRef"], object.data["subjects"]]);
+    }
     match kind {
         "AppInstance" | "Route" => value["status"] = without_times(&object.data["status"]),
         "Secret" => {

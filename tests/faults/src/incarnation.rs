@@ -121,6 +121,7 @@ impl Incarnation {
                 "--gateway-namespace={}",
                 manner.gateway_namespace.as_deref().unwrap_or_default()
             ),
+            "--idm-namespace=tutti-system",
             &format!("--identity={identity}"),
             &format!("--lease-seconds={seconds}"),
         ])?;

@@ -15,6 +15,7 @@ use faults::{
 use k8s_openapi::api::{
     core::v1::{LimitRange, Namespace, ResourceQuota},
     networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
 };
 use kube::{
     Api,
@@ -26,8 +27,9 @@ use serde_json::json;
 
 use crate::edits::person;
 
-fn fence() -> [ApiResource; 3] {
+fn fence() -> [ApiResource; 4] {
     [
+        ApiResource::erase::<RoleBinding>(&()),
         ApiResource::erase::<ResourceQuota>(&()),
         ApiResource::erase::<LimitRange>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
@@ -96,8 +98,8 @@ fn a_founding_that_is_killed_at_any_write_ends_as_if_it_had_not_been() {
                 comes_to(&ground, &wanted).await.with_context(told)?;
             }
         }
-        // Finalizer, namespace, three objects of the fence and status, three times.
-        ensure!(points >= 18, "{points} points: what were they?");
+        // Finalizer, namespace, four objects of the fence and status, three times.
+        ensure!(points >= 21, "{points} points: what were they?");
         Ok(())
     });
 }
@@ -124,6 +126,7 @@ fn a_fence_that_was_edited_or_deleted_is_whole_again_and_so_are_labels() {
             let edit = match resource.kind.as_str() {
                 "ResourceQuota" => json!({ "spec": { "hard": { "requests.memory": "9Ti" } } }),
                 "LimitRange" => json!({ "spec": { "limits": [] } }),
+                "RoleBinding" => json!({ "subjects": [] }),
                 _ => json!({ "spec": { "ingress": [{}] } }),
             };
             api.patch(FENCE, &person(), &Patch::Merge(&edit)).await?;
