@@ -23,6 +23,7 @@ use crate::{
     keys::{Keys, cipher::Cipher},
     mail::Mailer,
     metrics::Metrics,
+    oidc::pace::Pace,
     people::hasher::Hasher,
     secret::Token,
     sessions::Lifetimes,
@@ -33,6 +34,8 @@ use crate::{
 pub struct Settings {
     /// Where browsers find us: `https://id.example.com`, without a slash at the end.
     pub public_origin: String,
+    /// Where servers of applications find us inside of the cluster, without a slash at the end; `None` when they cannot.
+    pub backchannel: Option<String>,
     /// Ranges of proxies whose X-Forwarded-For and X-Request-Id count.
     pub trusted_proxies: Vec<IpNet>,
     pub brand: Arc<Brand>,
@@ -54,6 +57,8 @@ pub struct App {
     pub mailer: Arc<dyn Mailer>,
     pub keys: Keys,
     pub changes: Changes,
+    /// What applications have asked lately.
+    pub pace: Pace,
     /// Whether the database has the tables that we know.
     pub is_migrated: AtomicBool,
     pub pool: PgPool,
@@ -79,6 +84,7 @@ impl App {
             mailer,
             keys: Keys::default(),
             changes: Changes::default(),
+            pace: Pace::default(),
             is_migrated: AtomicBool::new(false),
             pool,
             clock,

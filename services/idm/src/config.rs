@@ -54,6 +54,8 @@ pub struct Config {
     #[command(flatten)]
     pub services: ServicesArgs,
     #[command(flatten)]
+    pub clients: ClientsArgs,
+    #[command(flatten)]
     pub log: LogArgs,
     /// Check the configuration, print what is in force, and exit with 0 or 1
     #[arg(long)]
@@ -196,6 +198,17 @@ pub struct ServicesArgs {
     pub services: Vec<String>,
 }
 
+/// Servers of applications that people sign in to.
+#[derive(Args, Clone, Debug)]
+pub struct ClientsArgs {
+    /// Where they prove themselves inside of the cluster; never to be reached from outside
+    #[arg(long, env = "TUTTI_CLIENTS_LISTEN", default_value = "0.0.0.0:8083")]
+    pub clients_listen: SocketAddr,
+    /// How they find that, such as http://idm-clients.tutti-system.svc:8083; without it nobody is answered there
+    #[arg(long, env = "TUTTI_CLIENTS_URL")]
+    pub clients_url: Option<String>,
+}
+
 fn service_account(text: &str) -> Result<String, String> {
     let is_label = |part: &str| {
         !part.is_empty()
@@ -236,6 +249,10 @@ pub enum BadConfig {
         "--public-url: {0:?} is not where browsers can find a service; write https://id.example.com, without a path"
     )]
     PublicUrl(String),
+    #[error(
+        "--clients-url: {0:?} is not where a server can be; write http://idm-clients.tutti-system.svc:8083, without a path"
+    )]
+    ClientsUrl(String),
     #[error("--brand-colour: {0:?} is no colour; write one such as #2f6fed")]
     Colour(String),
     #[error("--brand-logo: {} does not end with .svg, .png or .webp", .0.display())]
@@ -246,6 +263,24 @@ pub enum BadConfig {
     Mail(String),
     #[error("--listen and --admin-listen are the same address; give each its own port")]
     SameAddress,
+}
+
+impl ClientsArgs {
+    /// The URL without a slash at the end. There may be no TLS: inside of the cluster it is as between the gateway and
+    /// apps.
+    fn backchannel(&self) -> Result<Option<String>, BadConfig> {
+        let Some(url) = self.clients_url.as_deref().filter(|url| !url.is_empty()) else {
+            return Ok(None);
+        };
+        let bad = || BadConfig::ClientsUrl(url.to_owned());
+        let uri = Uri::from_str(url).map_err(|_| bad())?;
+        let is_well = matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.path_and_query().is_none_or(|rest| rest.as_str() == "/")
+            && uri.authority().is_some_and(|it| !it.as_str().contains('@'));
+        is_well
+            .then(|| Some(url.trim_end_matches('/').to_owned()))
+            .ok_or_else(bad)
+    }
 }
 
 impl DatabaseArgs {
@@ -304,6 +339,7 @@ impl Config {
         let code = self.bootstrap_code_file.as_deref();
         Ok(Settings {
             public_origin: origin(web.public_url.as_deref().unwrap_or_default())?,
+            backchannel: self.clients.backchannel()?,
             trusted_proxies: web.trusted_proxies.clone(),
             brand: Arc::new(Brand {
                 name: self.brand.brand_name.clone(),
@@ -447,6 +483,9 @@ mod tests {
             (["--brand-logo", "logo.exe"], "--brand-logo"),
             (["--brand-logo", "gone.svg"], "--brand-logo"),
             (["--admin-listen", "0.0.0.0:8080"], "--admin-listen"),
+            (["--clients-url", "idm:8083"], "--clients-url"),
+            (["--clients-url", "http://idm/oauth2"], "--clients-url"),
+            (["--clients-url", "http://ann@idm"], "--clients-url"),
         ] {
             let error = parse(&more).settings().unwrap_err().to_string();
             assert!(error.contains(flag), "{error}");

@@ -159,13 +159,24 @@ async fn serve(config: &Config, log_filter: LogFilter) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let for_applications = match app.settings.backchannel {
+        Some(_) => {
+            let listener = bind("--clients-listen", config.clients.clients_listen).await?;
+            let service = routes::for_applications(Arc::clone(&app))
+                .into_make_service_with_connect_info::<SocketAddr>();
+            let serving = axum::serve(listener, service)
+                .with_graceful_shutdown(closing.clone().cancelled_owned());
+            Some(tokio::spawn(async move { serving.await }))
+        }
+        None => None,
+    };
     stop.cancelled().await;
     listening.set_missing("draining");
     tokio::time::sleep(Duration::from_secs(config.web.drain_delay)).await;
     closing.cancel();
     let all = async {
         let _ = serving.await;
-        if let Some(answering) = answering {
+        for answering in [answering, for_applications].into_iter().flatten() {
             let _ = answering.await;
         }
     };

@@ -337,6 +337,19 @@ pub fn all() -> Vec<Route> {
         .collect()
 }
 
+/// What servers of applications are answered inside of the cluster: no page is among it, and nothing that a browser
+/// needs.
+pub fn for_applications(app: Shared) -> Router {
+    let discovery = get(oidc::discovery::show_inside);
+    let mut router = Router::new().route(oidc::discovery::PATH, discovery);
+    let is_theirs =
+        |route: &Route| route.access == Access::Program || route.path == keys::http::PATH;
+    for route in all().into_iter().filter(is_theirs) {
+        router = router.route(route.path, route.handler);
+    }
+    finish(router, app).layer(middleware::from_fn(answer::of_programs_alone))
+}
+
 /// The list as a service.
 pub fn router(app: Shared) -> Router {
     let mut router = Router::new();
@@ -349,6 +362,10 @@ pub fn router(app: Shared) -> Router {
         };
         router = router.route(route.path, handler);
     }
+    finish(router, app)
+}
+
+fn finish(router: Router<Shared>, app: Shared) -> Router {
     router
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 
 use super::Client;
-use crate::secret::Token;
+use crate::{app::Settings, secret::Token};
 
 /// Who writes Secrets and status, for the API server.
 pub const MANAGER: &str = "tutti-idm";
@@ -77,9 +77,9 @@ impl<'a> Secrets<'a> {
         there: Option<There>,
         client: &Client,
         secret: &Token,
-        issuer: &str,
+        settings: &Settings,
     ) -> kube::Result<()> {
-        let mut data = about(client, issuer);
+        let mut data = about(client, settings);
         data.insert("clientSecret", secret.expose());
         let annotations = BTreeMap::from([(labels::SECRET_DIGEST, secret.digest().hex())]);
         if let Some(there) = there {
@@ -116,9 +116,14 @@ impl<'a> Secrets<'a> {
     ///
     /// # Errors
     /// When the API server does not take it.
-    pub async fn correct(&self, there: &There, client: &Client, issuer: &str) -> kube::Result<()> {
+    pub async fn correct(
+        &self,
+        there: &There,
+        client: &Client,
+        settings: &Settings,
+    ) -> kube::Result<()> {
         let metadata = json!({ "uid": there.uid });
-        let change = json!({ "metadata": metadata, "stringData": about(client, issuer) });
+        let change = json!({ "metadata": metadata, "stringData": about(client, settings) });
         self.patch(&change).await
     }
 
@@ -136,6 +141,12 @@ impl<'a> Secrets<'a> {
 }
 
 /// What is no secret in it.
-fn about<'a>(client: &'a Client, issuer: &'a str) -> BTreeMap<&'static str, &'a str> {
-    BTreeMap::from([("clientId", client.uid.as_str()), ("issuer", issuer)])
+fn about<'a>(client: &'a Client, settings: &'a Settings) -> BTreeMap<&'static str, &'a str> {
+    let mut about = BTreeMap::from([
+        ("clientId", client.uid.as_str()),
+        ("issuer", settings.public_origin.as_str()),
+    ]);
+    let backchannel = settings.backchannel.as_deref();
+    about.extend(backchannel.map(|url| ("backchannel", url)));
+    about
 }

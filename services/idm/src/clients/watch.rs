@@ -233,7 +233,6 @@ impl Registrar<'_> {
         client: &mut Client,
     ) -> Result<Standing, NotYet> {
         let app = self.app;
-        let issuer = &app.settings.public_origin;
         let secrets = Secrets::of(&self.cluster, object);
         let there = secrets.find().await?;
         if there.as_ref().is_some_and(|it| !it.is_ours) {
@@ -242,13 +241,13 @@ impl Registrar<'_> {
         let asked_for = asked_for(object);
         match there {
             Some(there) if there.holds(client) && !client.needs_secret(asked_for.as_deref()) => {
-                secrets.correct(&there, client, issuer).await?;
+                secrets.correct(&there, client, &app.settings).await?;
             }
             // Nobody can read the one that is known: it was removed, or is not the one that was written.
             there => {
                 let secret = app.token();
                 // The cluster before the database: what the application reads is always the newest.
-                secrets.write(there, client, &secret, issuer).await?;
+                secrets.write(there, client, &secret, &app.settings).await?;
                 let digest = secret.digest();
                 let because = asked_for.as_deref().or(client.rotated_for.as_deref());
                 store::set_secret(on, &client.uid, &digest, because, app.now()).await?;

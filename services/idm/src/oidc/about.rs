@@ -30,6 +30,9 @@ pub async fn userinfo(State(app): State<Shared>, headers: HeaderMap) -> Result<R
     let mut transaction = app.begin().await?;
     let found = by_access(&app, &mut transaction, &token).await?;
     let connection = found.ok_or(INVALID_TOKEN)?;
+    app.pace
+        .admit(&connection.client, app.now())
+        .map_err(Stop::TooMuch)?;
     let client = clients::store::find(&mut transaction, &connection.client).await?;
     let client = client.ok_or(INVALID_TOKEN)?;
     let May::Yes(who) = may(&app, &mut transaction, &client, &connection).await? else {

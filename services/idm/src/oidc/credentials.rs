@@ -47,7 +47,7 @@ pub fn form(headers: &HeaderMap, body: Body) -> Result<Parameters, Refusal> {
 /// The application that asks.
 ///
 /// # Errors
-/// When it does not prove that it is itself.
+/// When it does not prove that it is itself, or asks too much.
 pub async fn client(
     app: &App,
     on: &mut PgConnection,
@@ -57,7 +57,11 @@ pub async fn client(
     let (uid, secret) = credentials(headers, form)?;
     let client = clients::store::find(on, &uid).await?;
     let client = client.filter(|client| client.has_secret(&secret, app.now()));
-    client.ok_or(Stop::Refused(INVALID_CLIENT))
+    let client = client.ok_or(INVALID_CLIENT)?;
+    app.pace
+        .admit(&client.uid, app.now())
+        .map_err(Stop::TooMuch)?;
+    Ok(client)
 }
 
 /// `client_id` and client secret: in the header, or in the form, and not in both.

@@ -17,22 +17,36 @@ const SOON: &str = "public, max-age=300";
 
 /// `GET /.well-known/openid-configuration`
 pub async fn show(State(app): State<Shared>) -> Response {
-    let document = document(&app.settings.public_origin);
+    let issuer = &app.settings.public_origin;
+    answer(&document(issuer, issuer))
+}
+
+/// The same for servers of applications inside of the cluster: who we are and where browsers go is as everywhere, what
+/// they ask by themselves they find here.
+pub async fn show_inside(State(app): State<Shared>) -> Response {
+    let issuer = &app.settings.public_origin;
+    let inside = app.settings.backchannel.as_ref().unwrap_or(issuer);
+    answer(&document(issuer, inside))
+}
+
+fn answer(document: &Value) -> Response {
     ([(CACHE_CONTROL, SOON)], Json(document)).into_response()
 }
 
-fn document(issuer: &str) -> Value {
+/// `servers`: where servers of applications ask.
+fn document(issuer: &str, servers: &str) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
+    let inside = |path: &str| format!("{servers}{path}");
     let ways = ["client_secret_basic", "client_secret_post"];
     json!({
         "issuer": issuer,
         "authorization_endpoint": at(AUTHORIZE),
-        "token_endpoint": at(TOKEN),
-        "userinfo_endpoint": at(USERINFO),
-        "introspection_endpoint": at(INTROSPECT),
-        "revocation_endpoint": at(REVOKE),
+        "token_endpoint": inside(TOKEN),
+        "userinfo_endpoint": inside(USERINFO),
+        "introspection_endpoint": inside(INTROSPECT),
+        "revocation_endpoint": inside(REVOKE),
         "end_session_endpoint": at(LOGOUT),
-        "jwks_uri": at(keys::http::PATH),
+        "jwks_uri": inside(keys::http::PATH),
         "scopes_supported": SCOPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! What an application was given for a session is one row, a connection (`store`); it ends with the session, and when
-//! something of it comes a second time that comes once. Pure: `parameters`, `request`, `pkce`, `refusal`, `claims`.
+//! something of it comes a second time that comes once. Servers of apps in the cluster come by a port of their own
+//! (`routes::for_applications`). Pure: `parameters`, `request`, `pkce`, `refusal`, `claims`.
 //! Who the applications are: `clients/`.
 
 pub mod about;
@@ -18,6 +19,7 @@ pub mod claims;
 pub mod credentials;
 pub mod discovery;
 pub mod logout;
+pub mod pace;
 pub mod parameters;
 pub mod pkce;
 pub mod refusal;

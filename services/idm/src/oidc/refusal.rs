@@ -40,6 +40,8 @@ pub const INVALID_TOKEN: Refusal = Refusal::new(
 #[derive(Debug)]
 pub enum Stop {
     Refused(Refusal),
+    /// It asks too much, and has to wait for so many seconds.
+    TooMuch(i64),
     Failed(Failure),
 }
 
@@ -61,10 +63,18 @@ impl From<sqlx::Error> for Stop {
     }
 }
 
+fn wait(seconds: i64) -> Response {
+    let words = format!("This client asks too much at once; ask again after {seconds} s.");
+    let body = json!({ "error": "temporarily_unavailable", "error_description": words });
+    let after = [(header::RETRY_AFTER, seconds.to_string())];
+    (StatusCode::TOO_MANY_REQUESTS, after, Json(body)).into_response()
+}
+
 impl IntoResponse for Stop {
     fn into_response(self) -> Response {
         let refusal = match self {
             Self::Failed(failure) => return Error::from(failure).into_response(),
+            Self::TooMuch(seconds) => return wait(seconds),
             Self::Refused(refusal) => refusal,
         };
         let (status, way) = match refusal.error {

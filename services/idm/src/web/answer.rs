@@ -190,6 +190,20 @@ fn finish(visit: &Visit, headers: &mut HeaderMap) {
     }
 }
 
+/// Around everything that no browser and no proxy comes to: what only they may say is not listened to.
+pub async fn of_programs_alone(mut request: Request, next: Next) -> Response {
+    for name in [
+        "accept",
+        "cookie",
+        "forwarded",
+        "x-forwarded-for",
+        "x-request-id",
+    ] {
+        request.headers_mut().remove(name);
+    }
+    next.run(request).await
+}
+
 /// Where nothing is.
 pub async fn not_found() -> Error {
     Rejection::NotFound.into()

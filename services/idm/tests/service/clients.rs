@@ -12,7 +12,7 @@ use lab::control_plane::ControlPlane;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{ORIGIN, Stage, until};
+use crate::support::{BACKCHANNEL, ORIGIN, Stage, until};
 
 /// How often the tests' replicas look after Secrets.
 const OFTEN: Duration = Duration::from_millis(200);
@@ -90,6 +90,8 @@ async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
     let (uid, secret, issuer) = values(&secrets.get("shop-sso").await.unwrap());
     assert_eq!(standing(&objects, "shop").await.1, Some(uid.clone()));
     assert_eq!(issuer, ORIGIN);
+    let data = secrets.get("shop-sso").await.unwrap().data.unwrap();
+    assert_eq!(data["backchannel"].0, BACKCHANNEL.as_bytes());
     let known = async || {
         let mut connection = stage.pool.acquire().await.unwrap();
         clients::store::find(&mut connection, &uid).await.unwrap()

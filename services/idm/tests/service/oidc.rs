@@ -7,7 +7,9 @@ use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use idm::{
     clients::{self, Client},
     identifier::Kind,
+    oidc::pace,
     organizations::{Organization, Role},
+    routes::{self, Access},
 };
 use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
@@ -17,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     browser::{Answer, Browser},
-    support::{ORIGIN, PASSWORD, Stage},
+    support::{BACKCHANNEL, ORIGIN, PASSWORD, Stage},
 };
 
 const URI: &str = "https://blog.acme.example/callback?from=tutti";
@@ -84,15 +86,22 @@ impl Party {
     }
 
     async fn post(&self, stage: &Stage, path: &str, fields: Fields<'_>) -> (u16, Value) {
+        self.post_by(&stage.browser(), path, fields).await
+    }
+
+    async fn post_by(&self, server: &Browser, path: &str, fields: Fields<'_>) -> (u16, Value) {
         let both = format!("{}:{}", self.uid, self.secret);
         let basic = format!("Basic {}", BASE64_STANDARD.encode(both));
         let form = serde_urlencoded::to_string(fields).unwrap();
         let headers = [("authorization", basic.as_str())];
-        let browser = stage.browser();
-        read(&browser.send(Method::POST, path, Some(form), &headers).await)
+        read(&server.send(Method::POST, path, Some(form), &headers).await)
     }
 
     async fn redeem(&self, stage: &Stage, code: &str, change: Fields<'_>) -> (u16, Value) {
+        self.redeem_by(&stage.browser(), code, change).await
+    }
+
+    async fn redeem_by(&self, server: &Browser, code: &str, change: Fields<'_>) -> (u16, Value) {
         let mut all = BTreeMap::from([
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -102,7 +111,7 @@ impl Party {
         all.extend(change.iter().copied());
         all.retain(|_, value| !value.is_empty());
         let fields: Vec<(&str, &str)> = all.into_iter().collect();
-        self.post(stage, "/oauth2/token", &fields).await
+        self.post_by(server, "/oauth2/token", &fields).await
     }
 
     async fn refresh(&self, stage: &Stage, token: &str) -> (u16, Value) {
@@ -134,10 +143,13 @@ fn query(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 async fn userinfo(stage: &Stage, token: &str) -> (u16, Value) {
+    userinfo_by(&stage.browser(), token).await
+}
+
+async fn userinfo_by(server: &Browser, token: &str) -> (u16, Value) {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
-    let browser = stage.browser();
-    let answer = browser.send(Method::GET, "/oauth2/userinfo", None, &headers);
+    let answer = server.send(Method::GET, "/oauth2/userinfo", None, &headers);
     read(&answer.await)
 }
 
@@ -677,4 +689,123 @@ async fn no_secret_of_an_application_stands_in_the_log_or_the_database() {
     ] {
         assert!(!everything.contains(secret), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn a_server_inside_of_the_cluster_is_answered_there_as_outside() {
+    let scene = Scene::set().await;
+    let blog = &scene.blog;
+    // Nobody believes whom it says that it comes for.
+    let server = Browser::new(scene.stage.backchannel().await, "192.0.2.7");
+    let (status, told) = read(&server.get("/.well-known/openid-configuration").await);
+    assert_eq!((status, text(&told, "issuer")), (200, ORIGIN));
+    for (name, origin, path) in [
+        ("authorization_endpoint", ORIGIN, "/oauth2/authorize"),
+        ("end_session_endpoint", ORIGIN, "/oauth2/logout"),
+        ("token_endpoint", BACKCHANNEL, "/oauth2/token"),
+        ("userinfo_endpoint", BACKCHANNEL, "/oauth2/userinfo"),
+        ("introspection_endpoint", BACKCHANNEL, "/oauth2/introspect"),
+        ("revocation_endpoint", BACKCHANNEL, "/oauth2/revoke"),
+        ("jwks_uri", BACKCHANNEL, "/.well-known/jwks.json"),
+    ] {
+        assert_eq!(text(&told, name), format!("{origin}{path}"));
+    }
+    assert_eq!(server.get("/.well-known/jwks.json").await.status, 200);
+
+    let code = blog.code(&scene.browser().await).await;
+    let (status, tokens) = blog.redeem_by(&server, &code, &[]).await;
+    assert_eq!(status, 200, "{tokens}");
+    let claims = claims(&scene.stage, blog, &tokens["id_token"]).await;
+    let access = text(&tokens, "access_token");
+    let (status, told) = userinfo_by(&server, access).await;
+    assert_eq!((status, &told["sub"]), (200, &claims["sub"]));
+    let token = [("token", access)];
+    let (_, told) = blog.post_by(&server, "/oauth2/introspect", &token).await;
+    assert_eq!(told["active"], true);
+    assert_eq!(blog.redeem_by(&server, &code, &[]).await.0, 400);
+    let address: String =
+        sqlx::query_scalar("select address from audit order by sequence desc limit 1")
+            .fetch_one(&scene.stage.pool)
+            .await
+            .unwrap();
+    assert_eq!(address, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn inside_of_the_cluster_there_is_no_page_and_strangers_are_refused() {
+    let scene = Scene::set().await;
+    let server = Browser::new(scene.stage.backchannel().await, "192.0.2.7");
+    let session = scene.browser().await.cookie("__Host-tutti").unwrap();
+    let mut programs = 0;
+    let there = [
+        "/.well-known/openid-configuration",
+        "/.well-known/jwks.json",
+    ];
+    // Also to who is signed in.
+    for is_signed_in in [false, true] {
+        if is_signed_in {
+            server.set_cookie("__Host-tutti", &session);
+        }
+        let all = routes::all().into_iter();
+        for route in all.filter(|route| !there.contains(&route.path)) {
+            // As a form of ours would be sent.
+            let own = [("sec-fetch-site", "same-origin")];
+            let answer = server.send(route.method.clone(), route.path, None, &own);
+            let answer = answer.await;
+            let (status, told) = read(&answer);
+            if route.access == Access::Program {
+                programs += 1;
+                assert!([400, 401].contains(&status), "{} {told}", route.path);
+                continue;
+            }
+            assert_eq!(
+                (status, &told["reason"]),
+                (404, &"NotFound".into()),
+                "{}",
+                route.path
+            );
+            assert!(answer.cookies().is_empty(), "{}", route.path);
+        }
+    }
+    assert_eq!(programs, 10);
+    for path in ["/v1/may", "/v1/apps", "/v1/changes", "/healthz", "/metrics"] {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
+    let thief = Party {
+        uid: scene.blog.uid.clone(),
+        secret: "wrong".to_owned(),
+    };
+    let (status, told) = thief.redeem_by(&server, "x", &[]).await;
+    assert_eq!((status, text(&told, "error")), (401, "invalid_client"));
+    assert_eq!(userinfo_by(&server, &"A".repeat(43)).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_too_much_waits_and_no_other_does() {
+    let scene = Scene::set().await;
+    let (stage, blog) = (&scene.stage, &scene.blog);
+    let wiki = Party::register(stage, "acme", "wiki", None).await;
+    let thief = Party {
+        uid: blog.uid.clone(),
+        secret: "wrong".to_owned(),
+    };
+    let ask = async |party: &Party| {
+        let token = [("token", "x")];
+        party.post(stage, "/oauth2/introspect", &token).await
+    };
+    // Whoever knows its name only takes nothing from it.
+    for _ in 0..20 {
+        assert_eq!(ask(&thief).await.0, 401);
+    }
+    for _ in 0..pace::RULE.capacity {
+        assert_eq!(ask(blog).await.0, 200);
+    }
+    let (status, told) = ask(blog).await;
+    assert_eq!(
+        (status, text(&told, "error")),
+        (429, "temporarily_unavailable")
+    );
+    assert_eq!(ask(&wiki).await.0, 200);
+    stage.pass(SignedDuration::from_secs(1));
+    assert_eq!(ask(blog).await.0, 200);
 }

@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use crate::{browser::Browser, log};
 
 pub const ORIGIN: &str = "https://id.example.com";
+pub const BACKCHANNEL: &str = "http://idm-clients.tutti-system.svc:8083";
 pub const PASSWORD: &str = "quiet lantern under the pear tree";
 pub const CODE: &str = "bootstrap-code-of-the-tests";
 
@@ -78,6 +79,7 @@ impl Stage {
         log::capture();
         let mut settings = Settings {
             public_origin: ORIGIN.to_owned(),
+            backchannel: Some(BACKCHANNEL.to_owned()),
             trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
             brand: Arc::new(Brand {
                 name: "Tutti".to_owned(),
@@ -130,6 +132,11 @@ impl Stage {
     /// Another replica over the same database.
     pub async fn replica(&self) -> SocketAddr {
         serve(Arc::clone(&self.app)).await
+    }
+
+    /// Where servers of applications ask inside of the cluster.
+    pub async fn backchannel(&self) -> SocketAddr {
+        listen(routes::for_applications(Arc::clone(&self.app))).await
     }
 
     /// Lets time pass; by itself it stands still.
@@ -242,9 +249,13 @@ impl Stage {
 }
 
 async fn serve(app: Shared) -> SocketAddr {
+    listen(routes::router(app)).await
+}
+
+async fn listen(router: axum::Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
     address
 }
