@@ -55,6 +55,7 @@ pub const MOST_ADDRESSES: usize = 100;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.instance) == has(oldSelf.instance)").message("instance: cannot be changed; make another SsoClient, and delete this one"))]
 pub struct SsoClientSpec {
     /// What it speaks: `oidc` is OpenID Connect, by an authorization code and a client secret.
     pub protocol: ClientProtocol,
@@ -90,8 +91,8 @@ pub struct SsoClientSpec {
     )]
     pub post_logout_redirect_uris: Vec<String>,
 
-    /// The Secret of this namespace that idm makes, with `clientId`, `clientSecret` and `issuer`. It goes with
-    /// this object. Cannot be changed.
+    /// The Secret of this namespace that idm makes, with `clientId`, `clientSecret`, `issuer` and `backchannel`,
+    /// where its server finds idm inside of the cluster. It goes with this object. Cannot be changed.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")

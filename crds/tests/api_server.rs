@@ -1289,6 +1289,9 @@ async fn a_client_stays_at_its_secret_and_of_its_instance() {
             .await;
     }
     let there = server.create(client).await;
+    let told = "instance: cannot be changed; make another SsoClient, and delete this one";
+    let of_none = there.clone().without("/spec/instance");
+    server.refuses_change(of_none, told).await;
     for (field, told) in [
         (
             "/spec/secret",
