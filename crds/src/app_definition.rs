@@ -66,6 +66,8 @@ fn is_not_the_kernels(path: &str) -> String {
         .message("port.number: below 1024; choose another, or add the exception BindLowPorts"),
     validation = Rule::new("self.database.engine != 'none' || self.sizes.all(s, !has(s.database))")
         .message("sizes: a size says what the database may use, but database.engine is 'none'; remove it there, or choose an engine"),
+    validation = Rule::new("(has(self.sso) && has(self.sso.protocol) && self.sso.protocol == 'oidc') || !has(self.env) || self.env.all(e, !has(e.sso))")
+        .message("env: sso is for apps that sign people in by OpenID Connect: set sso.protocol to 'oidc', or remove it there"),
 )]
 pub struct AppDefinitionSpec {
     /// What the app is called in front of people, such as `WordPress`.
@@ -353,8 +355,8 @@ pub struct GeneratedSecret {
         length(min = 1, max = 20),
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
-    #[x_kube(validation = Rule::new("self != 'database-password' && self != 'database' && self != 'identity'")
-        .message("secrets: 'database-password', 'database' and 'identity' are made by the platform; choose another name"))]
+    #[x_kube(validation = Rule::new("!(self in ['database-password', 'database', 'identity', 'sso'])")
+        .message("secrets: 'database-password', 'database', 'identity' and 'sso' are made by the platform; choose another name"))]
     pub name: String,
     /// How many characters, from 8 to 128. 24 letters and digits are 142 bits.
     #[serde(default = "default_secret_length")]
@@ -390,11 +392,11 @@ pub struct Setting {
     pub pattern: Option<String>,
 }
 
-/// One variable of the environment: a template or a secret.
+/// One variable of the environment: a template, a secret, or what the app signs people in with.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.value) != has(self.secret)").message("env: give each entry exactly one of value and secret"))]
+#[x_kube(validation = Rule::new("[has(self.value), has(self.secret), has(self.sso)].exists_one(given, given)").message("env: give each entry exactly one of value, secret and sso"))]
 pub struct EnvVar {
     /// Name of the variable.
     #[schemars(
@@ -414,6 +416,37 @@ pub struct EnvVar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
     pub secret: Option<String>,
+    /// What the app signs people in with at idm, where `sso.protocol` is `oidc`: `clientId`, `clientSecret`, `issuer`, or
+    /// `backchannel`, where the app's server finds idm inside of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sso: Option<Credential>,
+}
+
+/// What an app signs people in with at idm.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Credential {
+    /// Its `client_id`.
+    ClientId,
+    /// What it proves itself by.
+    ClientSecret,
+    /// Who idm is, and where browsers find it: `https://id.example.com`.
+    Issuer,
+    /// Where the app's server finds idm inside of the cluster.
+    Backchannel,
+}
+
+impl Credential {
+    /// Its key in the Secret that idm makes.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ClientId => "clientId",
+            Self::ClientSecret => "clientSecret",
+            Self::Issuer => "issuer",
+            Self::Backchannel => "backchannel",
+        }
+    }
 }
 
 /// A size that one may order.

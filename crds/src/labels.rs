@@ -20,6 +20,8 @@ pub const JOB: &str = "tutti.dev/job";
 pub const PLAN: &str = "tutti.dev/plan";
 /// On a pod template: the digest of what it must be restarted for.
 pub const RESTART_FOR: &str = "tutti.dev/restart-for";
+/// On a pod template: which client secret of idm's it reads; another one restarts the pods.
+pub const CLIENT_SECRET: &str = "tutti.dev/client-secret";
 /// On an AppInstance: names of generated Secrets that may be generated anew although they were
 /// lost, separated by commas. See `docs/operations/instances.md`.
 pub const REGENERATE_SECRET: &str = "tutti.dev/regenerate-secret";

@@ -661,8 +661,8 @@ async fn a_volume_stays_as_it_is_shared() {
 async fn a_secret_has_a_name_that_the_platform_does_not_use() {
     let server = server().await;
     let secret = |name: &str| definition("wiki").with("/spec/secrets", json!([{ "name": name }]));
-    let told = "secrets: 'database-password', 'database' and 'identity' are made by the platform; choose another name";
-    for name in ["database", "database-password", "identity"] {
+    let told = "secrets: 'database-password', 'database', 'identity' and 'sso' are made by the platform; choose another name";
+    for name in ["database", "database-password", "identity", "sso"] {
         server.refuses(secret(name), told).await;
     }
     let made = server.accepts(secret("key")).await;
@@ -670,15 +670,21 @@ async fn a_secret_has_a_name_that_the_platform_does_not_use() {
 }
 
 #[tokio::test]
-async fn a_variable_is_a_text_or_a_secret() {
+async fn a_variable_is_a_text_a_secret_or_what_a_sign_in_needs() {
     let server = server().await;
-    let told = "env: give each entry exactly one of value and secret";
+    let told = "env: give each entry exactly one of value, secret and sso";
     let env = |entry| {
         definition("wiki")
             .with("/spec/secrets", json!([{ "name": "key" }]))
             .with("/spec/env", json!([entry]))
     };
     server.refuses(env(json!({ "name": "A" })), told).await;
+    let all = json!({ "name": "A", "value": "x", "secret": "key", "sso": "issuer" });
+    server.refuses(env(all), told).await;
+    for (one, value) in [("value", "x"), ("secret", "key")] {
+        let both = json!({ "name": "A", one: value, "sso": "issuer" });
+        server.refuses(env(both), told).await;
+    }
     server
         .refuses(
             env(json!({ "name": "A", "value": "x", "secret": "key" })),
@@ -691,6 +697,18 @@ async fn a_variable_is_a_text_or_a_secret() {
     server
         .accepts(env(json!({ "name": "A", "secret": "key" })))
         .await;
+    let told = "env: sso is for apps that sign people in by OpenID Connect: set sso.protocol to 'oidc', or remove it there";
+    let issuer = || env(json!({ "name": "A", "sso": "issuer" }));
+    server.refuses(issuer(), told).await;
+    for protocol in ["none", "saml"] {
+        let sso = json!({ "protocol": protocol, "loginPath": "/login" });
+        server.refuses(issuer().with("/spec/sso", sso), told).await;
+    }
+    let sso = json!({ "protocol": "oidc", "loginPath": "/login", "callbackPath": "/callback" });
+    for credential in ["clientId", "clientSecret", "issuer", "backchannel"] {
+        let well = env(json!({ "name": "A", "sso": credential }));
+        server.accepts(well.with("/spec/sso", sso.clone())).await;
+    }
 }
 
 #[tokio::test]

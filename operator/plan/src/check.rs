@@ -527,16 +527,20 @@ fn environment(
     spec.env
         .iter()
         .map(|variable| {
-            let value = match (&variable.value, &variable.secret) {
-                (_, Some(secret)) if secret == "database-password" => Variable::Secret {
+            let value = match (&variable.value, &variable.secret, variable.sso) {
+                (_, _, Some(credential)) => Variable::Secret {
+                    name: names::sso_secret(&name),
+                    key: credential.key(),
+                },
+                (_, Some(secret), None) if secret == "database-password" => Variable::Secret {
                     name: names::database(&name),
                     key: DATABASE_PASSWORD_KEY,
                 },
-                (_, Some(secret)) => Variable::Secret {
+                (_, Some(secret), None) => Variable::Secret {
                     name: names::secret(&name, secret),
                     key: SECRET_KEY,
                 },
-                (Some(template), None) => {
+                (Some(template), None, None) => {
                     Variable::Text(values.render(template).map_err(|error| {
                         Rejection::DefinitionInvalid {
                             app: app.to_owned(),
@@ -544,7 +548,7 @@ fn environment(
                         }
                     })?)
                 }
-                (None, None) => Variable::Text(String::new()),
+                (None, None, None) => Variable::Text(String::new()),
             };
             Ok((variable.name.clone(), value))
         })

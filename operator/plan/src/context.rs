@@ -105,6 +105,8 @@ pub struct Observed {
     pub database: Option<WorkloadSeen>,
     /// The app's Deployment.
     pub workload: Option<WorkloadSeen>,
+    /// What idm says of the instance's SsoClient.
+    pub client: Option<ClientSeen>,
     /// Pods of the instance.
     pub pods: Vec<PodSeen>,
     /// Routes of the instance by hostname.
@@ -159,6 +161,35 @@ impl DomainSeen {
             hsts_seconds: domain.spec.hsts_seconds,
             ready: condition::find(conditions, condition::READY).cloned(),
         }
+    }
+}
+
+/// An SsoClient.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientSeen {
+    /// Its `Ready`.
+    pub ready: Option<Condition>,
+    /// Digest of its client secret, once there is one.
+    pub secret_digest: Option<String>,
+}
+
+impl ClientSeen {
+    /// What matters of an SsoClient to its instance.
+    #[must_use]
+    pub fn of(client: &crds::SsoClient) -> Self {
+        let status = client.status.clone().unwrap_or_default();
+        Self {
+            ready: condition::find(&status.conditions, condition::READY).cloned(),
+            secret_digest: status.secret_digest,
+        }
+    }
+
+    /// Whether people can sign in by it.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.ready
+            .as_ref()
+            .is_some_and(|ready| ready.status == "True")
     }
 }
 
@@ -232,6 +263,8 @@ pub struct WorkloadSeen {
     pub image: String,
     /// What each of its pods is promised.
     pub promise: Promise,
+    /// Which client secret of idm's its pods read.
+    pub client_secret: Option<String>,
     /// How many of its pods may end before those of a new template are ready. None: the next one answers
     /// first.
     pub max_unavailable: i32,

@@ -89,7 +89,7 @@ fn names(spec: &AppDefinitionSpec, found: &mut Found) {
             let taken_for = match (list, *name) {
                 ("volumes", "database") => "the database's own volume",
                 ("volumes", name) if name.starts_with("scratch-") => "security.writablePaths",
-                ("secrets", "database" | "database-password" | "identity") => {
+                ("secrets", "database" | "database-password" | "identity" | "sso") => {
                     "what the platform makes"
                 }
                 ("jobs", name) if name == "to" || name.starts_with("to-") => {
@@ -182,8 +182,8 @@ fn settings(spec: &AppDefinitionSpec, found: &mut Found) {
 
 fn environment(spec: &AppDefinitionSpec, found: &mut Found) {
     for (index, variable) in spec.env.iter().enumerate() {
-        match (&variable.value, &variable.secret) {
-            (Some(value), None) => {
+        match (&variable.value, &variable.secret, variable.sso) {
+            (Some(value), None, None) => {
                 for message in template_problems(spec, value) {
                     found.say(
                         format!("env[{index}].value"),
@@ -192,7 +192,7 @@ fn environment(spec: &AppDefinitionSpec, found: &mut Found) {
                     );
                 }
             }
-            (None, Some(secret)) => {
+            (None, Some(secret), None) => {
                 let message = if secret == DATABASE_PASSWORD {
                     if spec.database.engine != Engine::None {
                         continue;
@@ -209,10 +209,26 @@ fn environment(spec: &AppDefinitionSpec, found: &mut Found) {
                     format!("{}: {message}", variable.name),
                 );
             }
-            (Some(_), Some(_)) | (None, None) => found.say(
+            (None, None, Some(_)) => {
+                if spec.sso.protocol != SsoProtocol::Oidc {
+                    found.say(
+                        format!("env[{index}].sso"),
+                        "BrokenSso",
+                        format!(
+                            "{}: is for apps that sign people in by OpenID Connect: set sso.protocol to oidc, or \
+                             remove it here",
+                            variable.name
+                        ),
+                    );
+                }
+            }
+            _ => found.say(
                 format!("env[{index}]"),
                 "BrokenTemplate",
-                format!("{}: give it exactly one of value and secret", variable.name),
+                format!(
+                    "{}: give it exactly one of value, secret and sso",
+                    variable.name
+                ),
             ),
         }
     }

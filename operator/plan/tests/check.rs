@@ -1,12 +1,8 @@
 //! Every reason for which a wish is refused: one that is, and one next to it that is not.
 
 use crds::{
-    AppInstanceStatus,
-    app_definition::{SecurityException, SsoProtocol},
-    app_instance::Volume,
-    labels,
-    organization::PodSecurity,
-    route::Access,
+    AppInstanceStatus, app_definition::SecurityException, app_instance::Volume, labels,
+    organization::PodSecurity, route::Access,
 };
 use k8s_openapi::{
     api::core::v1::ResourceQuotaStatus,
@@ -18,7 +14,10 @@ use plan::{
     quota::{Count, Promise},
 };
 
-use crate::support::{Instance, World, instance, world};
+use crate::support::{
+    Instance, SECRET_DIGEST, World, instance, job_under_way, registered, sign_in_by_openid_connect,
+    world,
+};
 
 fn shop() -> Instance {
     instance("shop").of("wordpress")
@@ -600,12 +599,7 @@ fn an_app_that_signs_in_by_openid_connect_has_a_client_for_each_address_that_it_
             .for_each(|domain| domain.redirect_to = Some("www.acme.example".to_owned()));
     });
     assert_eq!(granted(&world, &shop).clients, []);
-    let world = world.change(|spec| {
-        spec.sso.protocol = SsoProtocol::Oidc;
-        spec.sso.login_path = Some("/login".to_owned());
-        spec.sso.callback_path = Some("/callback".to_owned());
-        spec.sso.logout_path = Some("/logout".to_owned());
-    });
+    let world = world.change(sign_in_by_openid_connect);
     let clients = granted(&world, &shop).clients;
     let [client] = clients.as_slice() else {
         panic!("{clients:?}");
@@ -625,6 +619,111 @@ fn an_app_that_signs_in_by_openid_connect_has_a_client_for_each_address_that_it_
     );
     let after = &client.spec.post_logout_redirect_uris;
     assert_eq!(*after, origins.map(|it| format!("{it}/")));
+}
+
+/// What the pods of the app read of idm's Secret, and which client secret they are restarted for.
+fn credentials(world: &World, shop: &Instance) -> Option<(Vec<String>, Option<String>)> {
+    let template = granted(world, shop).workload?.spec.unwrap().template;
+    let pod = template.spec.unwrap();
+    let variables = pod.containers[0].env.clone().unwrap_or_default();
+    let read = variables.into_iter().filter_map(|variable| {
+        let from = variable.value_from?.secret_key_ref?;
+        (from.name == "shop-sso").then(|| format!("{}={}", variable.name, from.key))
+    });
+    let annotations = template.metadata.and_then(|metadata| metadata.annotations);
+    let mark = annotations.and_then(|mut all| all.remove(labels::CLIENT_SECRET));
+    Some((read.collect(), mark))
+}
+
+#[test]
+fn an_app_begins_when_idm_has_made_what_it_signs_people_in_with_and_restarts_for_another_secret() {
+    let shop = installed();
+    let unregistered = wordpress().change(sign_in_by_openid_connect);
+    assert_eq!(credentials(&unregistered, &shop), None);
+    let plan = granted(&unregistered, &shop);
+    assert_eq!(
+        (plan.clients.len(), plan.cron_jobs.as_slice()),
+        (1, &[][..])
+    );
+
+    let world = unregistered
+        .clone()
+        .see(|seen| seen.client = Some(registered(SECRET_DIGEST)));
+    let (read, mark) = credentials(&world, &shop).unwrap();
+    let expected = [
+        "OIDC_CLIENT_ID=clientId",
+        "OIDC_CLIENT_SECRET=clientSecret",
+        "OIDC_ISSUER=issuer",
+        "OIDC_BACKCHANNEL=backchannel",
+    ];
+    assert_eq!(read, expected);
+    assert_eq!(mark.as_deref(), Some(&SECRET_DIGEST[..16]));
+    let other = "f".repeat(64);
+    let rotated = world
+        .clone()
+        .see(|seen| seen.client = Some(registered(&other)));
+    assert_eq!(
+        credentials(&rotated, &shop).unwrap().1.as_deref(),
+        Some(&other[..16])
+    );
+
+    // The database does not read it.
+    let database = granted(&world, &shop).database.unwrap().spec.unwrap();
+    let annotations = database.template.metadata.unwrap().annotations;
+    assert_eq!(
+        annotations.unwrap_or_default().get(labels::CLIENT_SECRET),
+        None
+    );
+
+    // What runs goes on as it is while idm makes it anew.
+    let running = world.after(&shop).see(|seen| seen.client = None);
+    assert_eq!(credentials(&running, &shop), Some((read, mark)));
+    assert!(!granted(&running, &shop).cron_jobs.is_empty());
+}
+
+#[test]
+fn an_app_that_begins_to_sign_people_in_runs_on_as_it_is_until_it_can_and_is_stopped_all_the_same()
+{
+    let world = wordpress()
+        .after(&installed())
+        .see(|seen| seen.client = None);
+    let world = world.change(sign_in_by_openid_connect);
+    let plan = granted(&world, &installed());
+    assert!(plan.workload.is_none() && !plan.cron_jobs.is_empty());
+    let stopped = granted(&world, &installed().stopped()).workload.unwrap();
+    assert_eq!(stopped.spec.unwrap().replicas, Some(0));
+}
+
+#[test]
+fn no_job_is_begun_without_what_a_sign_in_needs_and_none_is_torn_down_for_it() {
+    let unregistered = wordpress().change(sign_in_by_openid_connect);
+    assert_eq!(granted(&unregistered, &shop()).jobs, []);
+    let world = unregistered.see(|seen| seen.client = Some(registered(SECRET_DIGEST)));
+    let jobs = granted(&world, &shop()).jobs;
+    let name = jobs[0].metadata.name.clone().unwrap();
+    let begun = world.see(|seen| {
+        seen.client = None;
+        seen.jobs.insert(name, job_under_way());
+    });
+    assert_eq!(granted(&begun, &shop()).jobs, jobs);
+}
+
+#[test]
+fn an_app_that_signs_people_in_reaches_idm_and_no_other_does() {
+    let reaches = |world: &World| {
+        let policy = granted(world, &shop()).network_policies.remove(0);
+        let rules = policy.spec.unwrap().egress.unwrap();
+        rules.iter().any(|rule| {
+            let ports = rule.ports.iter().flatten();
+            let mut ports = ports.filter_map(|port| port.port.clone());
+            ports.any(|port| port == IntOrString::Int(8083))
+        })
+    };
+    assert!(!reaches(&wordpress()));
+    let mut world = wordpress().change(sign_in_by_openid_connect);
+    assert!(reaches(&world));
+    world.platform.idm = None;
+    assert!(!reaches(&world));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crds::{
     AppDefinitionSpec,
-    app_definition::{Admin, EnvVar, Setting, SsoProtocol, When},
+    app_definition::{Admin, Credential, EnvVar, GeneratedSecret, Setting, SsoProtocol, When},
 };
 use plan::definition::problems;
 
@@ -24,6 +24,7 @@ fn text(name: &str, value: &str) -> EnvVar {
         name: name.to_owned(),
         value: Some(value.to_owned()),
         secret: None,
+        sso: None,
     }
 }
 
@@ -32,6 +33,7 @@ fn from_secret(name: &str, secret: &str) -> EnvVar {
         name: name.to_owned(),
         value: None,
         secret: Some(secret.to_owned()),
+        sso: None,
     }
 }
 
@@ -176,11 +178,15 @@ fn a_secret_that_is_not_listed_is_told_where_it_is_used() {
 fn a_variable_without_value_or_with_two_is_told() {
     one_problem(
         |spec| spec.env[0].value = None,
-        "spec.env[0]: WORDPRESS_URL: give it exactly one of value and secret",
+        "spec.env[0]: WORDPRESS_URL: give it exactly one of value, secret and sso",
     );
     one_problem(
         |spec| spec.env[0].secret = Some("salt".to_owned()),
-        "spec.env[0]: WORDPRESS_URL: give it exactly one of value and secret",
+        "spec.env[0]: WORDPRESS_URL: give it exactly one of value, secret and sso",
+    );
+    one_problem(
+        |spec| spec.env[0].sso = Some(Credential::Issuer),
+        "spec.env[0]: WORDPRESS_URL: give it exactly one of value, secret and sso",
     );
 }
 
@@ -445,4 +451,39 @@ fn a_way_back_that_no_client_could_be_registered_with_is_told() {
             "spec.sso.callbackPath: ASCII without spaces, '#', '*' and backslashes: it becomes part of an address that is compared letter by letter",
         );
     }
+}
+
+#[test]
+fn credentials_for_a_sign_in_that_there_is_not_are_told() {
+    let told = "spec.env[14].sso: ISSUER: is for apps that sign people in by OpenID Connect: set sso.protocol to oidc, or \
+                remove it here";
+    let asks = |spec: &mut AppDefinitionSpec| {
+        spec.env.push(EnvVar {
+            sso: Some(Credential::Issuer),
+            value: None,
+            ..text("ISSUER", "")
+        });
+    };
+    one_problem(asks, told);
+    let problems = after(|spec| {
+        asks(spec);
+        spec.sso.protocol = SsoProtocol::Oidc;
+        spec.sso.login_path = Some("/login".into());
+        spec.sso.callback_path = Some("/callback".into());
+    });
+    assert_eq!(problems, Vec::<String>::new());
+}
+
+#[test]
+fn the_name_of_idms_secret_is_the_platforms() {
+    one_problem(
+        |spec| {
+            let secret = spec.secrets[0].clone();
+            spec.secrets.push(GeneratedSecret {
+                name: "sso".into(),
+                ..secret
+            });
+        },
+        "spec.secrets[2].name: \"sso\" is reserved for what the platform makes; choose another",
+    );
 }

@@ -13,7 +13,10 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 use plan::DesiredState;
 use serde_json::Value;
 
-use crate::support::{Instance, World, catalogue, instance, platform, world};
+use crate::support::{
+    Instance, SECRET_DIGEST, World, catalogue, instance, platform, registered,
+    sign_in_by_openid_connect, world,
+};
 
 /// Left out of golden files: the same on every object, or said in the line above it.
 const NOISE: [&str; 2] = ["namespace", "ownerReferences"];
@@ -245,6 +248,10 @@ fn golden_every_app_becomes_what_its_file_says() {
         section("stopped", &world(&app), &blog().stopped());
         let domains = blog().domain("acme.example").domain("www.acme.example");
         section("with domains", &world(&app), &domains);
+        let asking = world(&app).change(sign_in_by_openid_connect);
+        section("signs people in, and is not registered", &asking, &blog());
+        let registered = asking.see(|seen| seen.client = Some(registered(SECRET_DIGEST)));
+        section("signs people in", &registered, &blog());
         let wide = world(&app).change(|spec| spec.max_replicas = None);
         section("two pods, if it could", &wide, &blog().replicas(2));
         compare(&format!("{app}-changes.txt"), &text);

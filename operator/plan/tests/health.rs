@@ -3,12 +3,13 @@
 use crds::condition::{self, Condition};
 use plan::{
     Observed,
-    context::{PodSeen, WorkloadSeen},
+    context::{ClientSeen, PodSeen, WorkloadSeen},
     health::{Refusal, Report, State, route, wants_log},
 };
 
 use crate::support::{
-    Instance, World, accepted, ago, instance, job_done, job_failed, job_under_way, now, pod, world,
+    Instance, World, accepted, ago, instance, job_done, job_failed, job_under_way, now, pod, ready,
+    sign_in_by_openid_connect, world,
 };
 
 fn shop() -> Instance {
@@ -159,6 +160,45 @@ fn an_app_without_database_and_volumes_has_no_condition_about_them() {
 }
 
 // ---- the app's pods
+
+#[test]
+fn an_app_that_idm_has_not_registered_says_so_before_its_pods_do() {
+    let world = world("wordpress").change(sign_in_by_openid_connect);
+    let unregistered = world.after(&shop()).see(|seen| seen.client = None);
+    let look = "kubectl describe ssoclient shop -n acme";
+    let report = unregistered.report(&shop());
+    let message = on_its_way(&report, condition::SECRETS_READY, "SignInNotRegistered");
+    says(
+        message,
+        &["idm has not registered the app for sign-in yet", look],
+    );
+    // Who visits it notices nothing: it answers.
+    assert_eq!(report.backend.state, State::Well);
+
+    let says_no = |reason: &str, message: &str| {
+        let client = ClientSeen {
+            ready: Some(ready("False", reason, message)),
+            secret_digest: None,
+        };
+        let world = unregistered.clone().see(|seen| seen.client = Some(client));
+        world.report(&shop())
+    };
+    let report = says_no("SecretTaken", "secret: there is a Secret shop-sso");
+    let message = stuck(&report, condition::SECRETS_READY, "SignInNotRegistered");
+    says(message, &["secret: there is a Secret shop-sso", look]);
+    let report = says_no("NoOrganization", "namespace acme is of no organization");
+    let message = on_its_way(&report, condition::SECRETS_READY, "SignInNotRegistered");
+    says(message, &["namespace acme is of no organization", look]);
+
+    let waits = crate::support::world("wordpress").change(sign_in_by_openid_connect);
+    let report = waits.see(|seen| {
+        let secrets = ["shop-admin-password", "shop-salt", "shop-database"];
+        seen.secrets = secrets.map(str::to_owned).into();
+    });
+    let report = report.report(&instance("shop").of("wordpress"));
+    on_its_way(&report, condition::SECRETS_READY, "SignInNotRegistered");
+    assert_eq!(report.backend.message, "This site is being set up.");
+}
 
 #[test]
 fn an_app_that_starts_is_given_until_its_deadline() {

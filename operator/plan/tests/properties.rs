@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crds::{
     AppDefinition, AppDefinitionSpec, AppInstance,
     app_definition::{
-        Access, Database, DatabaseResources, Egress, Engine, EnvVar, GeneratedSecret, Health, Job,
-        Network, Port, Protocol, Resources, Security, SecurityException, Setting, Size, Sso,
-        Version, Volume, When,
+        Access, Credential, Database, DatabaseResources, Egress, Engine, EnvVar, GeneratedSecret,
+        Health, Job, Network, Port, Protocol, Resources, Security, SecurityException, Setting,
+        Size, Sso, SsoProtocol, Version, Volume, When,
     },
     organization::PodSecurity,
 };
@@ -75,17 +75,20 @@ const TEMPLATES: [&str; 8] = [
 ];
 
 fn env() -> impl Strategy<Value = Vec<EnvVar>> {
-    let value = select(&TEMPLATES[..]).prop_map(|value| (Some(value.to_owned()), None));
+    let value = select(&TEMPLATES[..]).prop_map(|value| (Some(value.to_owned()), None, None));
     let secret = select(&["key", "admin-password", "database-password", "absent"][..])
-        .prop_map(|secret| (None, Some(secret.to_owned())));
-    let variable = prop_oneof![3 => value, 1 => secret];
+        .prop_map(|secret| (None, Some(secret.to_owned()), None));
+    let sso = select(&[Credential::ClientId, Credential::ClientSecret][..])
+        .prop_map(|credential| (None, None, Some(credential)));
+    let variable = prop_oneof![6 => value, 2 => secret, 1 => sso];
     vec(variable, 0..6).prop_map(|variables| {
         let named = variables.into_iter().enumerate();
         named
-            .map(|(index, (value, secret))| EnvVar {
+            .map(|(index, (value, secret, sso))| EnvVar {
                 name: format!("V{index}"),
                 value,
                 secret,
+                sso,
             })
             .collect()
     })
@@ -136,6 +139,7 @@ prop_compose! {
             0..=4,
         ),
         pattern in select(&[None, Some("^.*$"), Some("[a-z]*"), Some("(")][..]),
+        protocol in select(&[SsoProtocol::None, SsoProtocol::Oidc, SsoProtocol::Oidc][..]),
     ) -> AppDefinitionSpec {
         AppDefinitionSpec {
             title: "Any".to_owned(),
@@ -172,7 +176,12 @@ prop_compose! {
             http: crds::app_definition::HttpLimits::default(),
             jobs,
             admin: None,
-            sso: Sso::default(),
+            sso: Sso {
+                protocol,
+                login_path: Some("/login".to_owned()),
+                callback_path: Some("/callback".to_owned()),
+                logout_path: None,
+            },
         }
     }
 }
@@ -291,6 +300,7 @@ fn metadata(state: &DesiredState) -> Vec<&ObjectMeta> {
     all.extend(state.cron_jobs.iter().map(|o| &o.metadata));
     all.extend(state.budgets.iter().map(|o| &o.metadata));
     all.extend(state.routes.iter().map(|o| &o.metadata));
+    all.extend(state.clients.iter().map(|o| &o.metadata));
     all
 }
 
@@ -476,12 +486,13 @@ proptest! {
         spec in sound_definition(), instance in any_instance(),
     ) {
         let secret: Vec<String> = spec.env.iter()
-            .filter(|variable| variable.secret.is_some())
+            .filter(|variable| variable.secret.is_some() || variable.sso.is_some())
             .map(|variable| variable.name.clone())
             .collect();
-        let Ok(state) = world_of(spec).plan(&instance) else { return Ok(()) };
-        let made: Vec<&String> =
-            state.secrets.iter().filter_map(|secret| secret.metadata.name.as_ref()).collect();
+        let Ok(state) = world_of(spec).after(&instance).plan(&instance) else { return Ok(()) };
+        let ours = state.secrets.iter().filter_map(|secret| secret.metadata.name.as_ref());
+        let idms = state.clients.iter().map(|client| &client.spec.secret);
+        let made: Vec<&String> = ours.chain(idms).collect();
         for pod in pods(&state) {
             for variable in pod.containers[0].env.iter().flatten() {
                 let reference = variable

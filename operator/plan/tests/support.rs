@@ -9,14 +9,18 @@ use std::{
 };
 
 use crds::{
-    AppDefinition, AppInstance, AppInstanceSpec, AppInstanceStatus, app_definition::Engine,
+    AppDefinition, AppInstance, AppInstanceSpec, AppInstanceStatus,
+    app_definition::{Credential, Engine, EnvVar, SsoProtocol},
+    labels,
     organization::PodSecurity,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plan::{
     Context, DesiredState, Observed, Platform, Rejection,
-    context::{DomainSeen, Idm, JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen},
+    context::{
+        ClientSeen, DomainSeen, Idm, JobSeen, OrganizationFacts, PodSeen, VolumeSeen, WorkloadSeen,
+    },
     health::{self, Refusal, Report},
     quota::Promise,
 };
@@ -226,6 +230,7 @@ impl World {
             ..DomainSeen::default()
         };
         self.observed.domains = instance.spec.domains.iter().map(routed).collect();
+        self.observed.client = Some(registered(SECRET_DIGEST));
         let Ok(desired) = self.plan(instance) else {
             return self;
         };
@@ -275,6 +280,27 @@ pub fn without_database(spec: &mut crds::AppDefinitionSpec) {
     }
 }
 
+/// Has an app read what it signs people in with, as definitions of such apps say it.
+pub fn sign_in_by_openid_connect(spec: &mut crds::AppDefinitionSpec) {
+    spec.sso.protocol = SsoProtocol::Oidc;
+    spec.sso.login_path = Some("/login".to_owned());
+    spec.sso.callback_path = Some("/callback".to_owned());
+    spec.sso.logout_path = Some("/logout".to_owned());
+    let of = |(name, credential): (&str, Credential)| EnvVar {
+        name: name.to_owned(),
+        value: None,
+        secret: None,
+        sso: Some(credential),
+    };
+    let all = [
+        ("OIDC_CLIENT_ID", Credential::ClientId),
+        ("OIDC_CLIENT_SECRET", Credential::ClientSecret),
+        ("OIDC_ISSUER", Credential::Issuer),
+        ("OIDC_BACKCHANNEL", Credential::Backchannel),
+    ];
+    spec.env.extend(all.map(of));
+}
+
 fn running(replicas: i32, template: &k8s_openapi::api::core::v1::PodTemplateSpec) -> WorkloadSeen {
     let pod = template.spec.as_ref().unwrap();
     WorkloadSeen {
@@ -286,7 +312,32 @@ fn running(replicas: i32, template: &k8s_openapi::api::core::v1::PodTemplateSpec
         failure: None,
         image: pod.containers[0].image.clone().unwrap_or_default(),
         promise: Promise::of_pod(pod),
+        client_secret: template
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.annotations.as_ref()?.get(labels::CLIENT_SECRET))
+            .cloned(),
         max_unavailable: 0,
+    }
+}
+
+/// Of the client secret that idm has made in [`World::after`].
+pub const SECRET_DIGEST: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+
+/// An SsoClient by which people can sign in.
+pub fn registered(secret_digest: &str) -> ClientSeen {
+    ClientSeen {
+        ready: Some(ready("True", "Registered", "people can sign in by it")),
+        secret_digest: Some(secret_digest.to_owned()),
+    }
+}
+
+/// The condition `Ready` of something.
+pub fn ready(status: &str, reason: &str, message: &str) -> crds::condition::Condition {
+    crds::condition::Condition {
+        type_: crds::condition::READY.to_owned(),
+        reason: reason.to_owned(),
+        ..accepted(status, message)
     }
 }
 

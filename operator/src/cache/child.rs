@@ -20,7 +20,7 @@ use kube::{
     core::{ObjectMeta, PartialObjectMeta},
 };
 use plan::{
-    context::{JobSeen, PodSeen, VolumeSeen, WorkloadSeen},
+    context::{ClientSeen, JobSeen, PodSeen, VolumeSeen, WorkloadSeen},
     quota::Promise,
 };
 use serde_json::Value;
@@ -252,6 +252,8 @@ pub enum Seen {
     },
     /// A generated Secret, with what its labels and annotations remember.
     Secret(Kept),
+    /// An SsoClient.
+    Client(ClientSeen),
     /// A Route.
     Route {
         /// Its hostname.
@@ -341,6 +343,10 @@ impl Digest for Deployment {
             failure,
             image: image(spec.template.spec.as_ref()),
             promise: promise(spec.template.spec.as_ref()),
+            client_secret: spec
+                .template
+                .metadata
+                .and_then(|metadata| metadata.annotations?.remove(labels::CLIENT_SECRET)),
             max_unavailable: match spec
                 .strategy
                 .and_then(|strategy| strategy.rolling_update?.max_unavailable)
@@ -366,6 +372,7 @@ impl Digest for StatefulSet {
             failure: None,
             image: image(spec.template.spec.as_ref()),
             promise: promise(spec.template.spec.as_ref()),
+            client_secret: None,
             max_unavailable: 0,
         })
     }
@@ -525,6 +532,12 @@ impl Digest for PersistentVolumeClaim {
             },
             kept: Kept::of(&self.metadata),
         }
+    }
+}
+
+impl Digest for SsoClient {
+    fn seen(&self) -> Seen {
+        Seen::Client(ClientSeen::of(self))
     }
 }
 

@@ -60,8 +60,8 @@ pub fn children(
     start.full::<Pod>(Kind::Pod);
     start.full::<PersistentVolumeClaim>(Kind::PersistentVolumeClaim);
     start.full::<Route>(Kind::Route);
+    start.full::<SsoClient>(Kind::SsoClient);
     start.metadata::<Domain>(Kind::Domain);
-    start.metadata::<SsoClient>(Kind::SsoClient);
     start.metadata::<CronJob>(Kind::CronJob);
     start.metadata::<Secret>(Kind::Secret);
     start.metadata::<ServiceAccount>(Kind::ServiceAccount);

@@ -97,6 +97,9 @@ fn from_children(key: &InstanceKey, uid: &str, children: &Children) -> Observed 
             (Kind::Deployment, Seen::Workload(workload)) => {
                 observed.workload = Some(workload.clone());
             }
+            (Kind::SsoClient, Seen::Client(client)) if !child.is_deleting => {
+                observed.client = Some(client.clone());
+            }
             (Kind::Pod, Seen::Pod(pod)) => observed.pods.push(pod.clone()),
             (
                 Kind::Route,

@@ -1,6 +1,7 @@
-//! Everybody else in the cluster: says that workloads are ready, jobs have ended well and volumes
-//! are bound, as soon as they appear; and collects the garbage of instances that are gone. It
-//! writes as the real controllers do: status beside annotations and a volume's name.
+//! Everybody else in the cluster: says that workloads are ready, jobs have ended well, volumes are
+//! bound and apps are registered for sign-in, as soon as they appear; and collects the garbage of
+//! instances that are gone. It writes as the real controllers do: status beside annotations and a
+//! volume's name.
 
 use std::{
     collections::HashMap,
@@ -8,7 +9,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use crds::AppInstance;
+use crds::{AppInstance, SsoClient, condition};
 use futures_util::{StreamExt as _, future::join_all};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -64,6 +65,11 @@ pub async fn play(client: Client) {
         each(client.clone(), |client, event| async move {
             if let Event::Apply(object) | Event::InitApply(object) = event {
                 bind(&client, &object).await;
+            }
+        }),
+        each(client.clone(), |client, event| async move {
+            if let Event::Apply(object) | Event::InitApply(object) = event {
+                register(&client, &object).await;
             }
         }),
         each(client, |client, event| async move {
@@ -197,6 +203,28 @@ async fn bind(client: &Client, object: &PersistentVolumeClaim) {
     }
     let status = json!({ "status": { "phase": "Bound", "capacity": asked } });
     write::<PersistentVolumeClaim>(client, object, &status, true).await;
+}
+
+/// As idm does, without a Secret: the operator looks at the status alone.
+async fn register(client: &Client, object: &SsoClient) {
+    let is_registered = object
+        .status
+        .as_ref()
+        .is_some_and(|status| condition::is_true(&status.conditions, condition::READY));
+    if is_registered || object.metadata.deletion_timestamp.is_some() {
+        return;
+    }
+    let status = json!({ "status": {
+        "observedGeneration": object.metadata.generation,
+        "clientId": "cli-1",
+        "secretDigest": "5e".repeat(32),
+        "conditions": [{
+            "type": condition::READY, "status": "True", "reason": "Registered",
+            "message": "people can sign in by it",
+            "lastTransitionTime": object.creation_timestamp(),
+        }],
+    }});
+    write::<SsoClient>(client, object, &status, true).await;
 }
 
 /// How often something of this namespace changed by what the world wrote.

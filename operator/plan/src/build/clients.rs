@@ -31,6 +31,36 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<SsoClient> {
     })
 }
 
+/// Letters of a digest that tell one client secret from another.
+const MARK: usize = 16;
+
+/// Whether the app's pods have to wait: what they read in their environment idm has not made yet.
+pub(super) fn are_credentials_awaited(wish: &Wish<'_>) -> bool {
+    reads_credentials(wish) && made(wish).is_none()
+}
+
+/// Which client secret the app's pods read. While idm looks after it anew it is the one that they have read.
+pub(super) fn secret_mark(wish: &Wish<'_>) -> Option<String> {
+    let known = wish.context.observed.workload.as_ref();
+    reads_credentials(wish)
+        .then(|| made(wish).or_else(|| known?.client_secret.clone()))
+        .flatten()
+}
+
+fn reads_credentials(wish: &Wish<'_>) -> bool {
+    let mut environment = wish.definition.env.iter();
+    environment.any(|variable| variable.sso.is_some())
+}
+
+fn made(wish: &Wish<'_>) -> Option<String> {
+    let client = wish.context.observed.client.as_ref();
+    let digest = client
+        .filter(|client| client.is_registered())?
+        .secret_digest
+        .as_ref()?;
+    Some(digest.chars().take(MARK).collect())
+}
+
 fn at(origins: &[String], path: &str) -> Vec<String> {
     let at = |origin: &String| format!("{origin}{path}");
     origins.iter().map(at).collect()

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    database,
+    clients, database,
     metadata::{self, COMPONENT_JOB, COMPONENT_WEB},
     pod::{self, User},
 };
@@ -26,7 +26,9 @@ pub(crate) const RETRIES: i32 = 3;
 /// stopped, because its database is stopped too.
 pub(super) fn build_rollout(wish: &Wish<'_>) -> Option<Job> {
     let rollout = wish.rollout.job.as_ref()?;
-    if !database::is_needed(wish) {
+    let is_there = wish.context.observed.jobs.contains_key(&rollout.name);
+    let is_awaiting = !is_there && clients::are_credentials_awaited(wish);
+    if is_awaiting || !database::is_needed(wish) {
         return None;
     }
     let definition = wish.definition.job(rollout.when)?;
@@ -49,7 +51,10 @@ pub(super) fn build_rollout(wish: &Wish<'_>) -> Option<Job> {
 
 /// What runs on a schedule, once something is installed.
 pub(super) fn build_periodic(wish: &Wish<'_>) -> Vec<CronJob> {
-    let Some(serving) = &wish.rollout.serving else {
+    let serving = wish.rollout.serving.as_ref();
+    let has_begun = wish.context.observed.workload.is_some();
+    let is_awaiting = !has_begun && clients::are_credentials_awaited(wish);
+    let Some(serving) = serving.filter(|_| !is_awaiting) else {
         return Vec::new();
     };
     wish.definition

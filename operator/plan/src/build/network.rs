@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! gateway ──> web ──> database        web, job ──> internet (unless the app needs none)
+//!                                     web, job ──> idm (where people sign in by it)
 //!             job ──> web, database   everybody ──> DNS (the organization's own policy)
 //! ```
 
-use crds::app_definition::Egress;
+use std::collections::BTreeMap;
+
+use crds::app_definition::{Egress, SsoProtocol};
 use k8s_openapi::{
     api::networking::v1::{
         IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule,
@@ -47,23 +50,8 @@ pub(super) fn build(wish: &Wish<'_>) -> Vec<NetworkPolicy> {
 /// The app's pods and jobs.
 fn app(wish: &Wish<'_>) -> NetworkPolicy {
     let web_port = wish.definition.port.number;
-    let gateway = NetworkPolicyPeer {
-        namespace_selector: Some(labels(
-            [(
-                "kubernetes.io/metadata.name",
-                wish.context.platform.gateway_namespace.as_str(),
-            )]
-            .into_iter(),
-        )),
-        pod_selector: Some(labels(
-            wish.context
-                .platform
-                .gateway_labels
-                .iter()
-                .map(|(k, v)| (k.as_str(), v.as_str())),
-        )),
-        ..NetworkPolicyPeer::default()
-    };
+    let platform = wish.context.platform;
+    let gateway = platform_pods(&platform.gateway_namespace, &platform.gateway_labels);
     let mut egress = vec![egress_to(
         vec![component(wish, COMPONENT_WEB)],
         Some(web_port),
@@ -81,6 +69,14 @@ fn app(wish: &Wish<'_>) -> NetworkPolicy {
                 block(INTERNET_V6, None),
             ],
             None,
+        ));
+    }
+    if let Some(idm) = &platform.idm
+        && wish.definition.sso.protocol == SsoProtocol::Oidc
+    {
+        egress.push(egress_to(
+            vec![platform_pods(&idm.namespace, &idm.labels)],
+            Some(idm.port),
         ));
     }
     NetworkPolicy {
@@ -121,6 +117,17 @@ fn database(wish: &Wish<'_>, port: i32) -> NetworkPolicy {
             // Said, so that it is ours.
             egress: Some(Vec::new()),
         }),
+    }
+}
+
+/// Pods of the platform's own.
+fn platform_pods(namespace: &str, pods: &BTreeMap<String, String>) -> NetworkPolicyPeer {
+    let namespace = [("kubernetes.io/metadata.name", namespace)];
+    let pods = pods.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    NetworkPolicyPeer {
+        namespace_selector: Some(labels(namespace.into_iter())),
+        pod_selector: Some(labels(pods)),
+        ..NetworkPolicyPeer::default()
     }
 }
 

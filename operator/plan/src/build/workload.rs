@@ -1,5 +1,7 @@
 //! The app itself: a Deployment with probes and a restricted security context.
 
+use std::collections::BTreeMap;
+
 use crds::{app_definition::Access, labels};
 use k8s_openapi::{
     api::{
@@ -14,6 +16,7 @@ use k8s_openapi::{
 };
 
 use super::{
+    clients,
     metadata::{self, COMPONENT_WEB},
     pod::{self, User},
 };
@@ -31,6 +34,9 @@ const DRAIN_SECONDS: i64 = 3;
 const SHUTDOWN_SECONDS: i64 = 30;
 
 pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
+    if is_held_back(wish) {
+        return None;
+    }
     let serving = wish.rollout.serving.as_ref()?;
     let user = User::of_app(wish);
     let (volumes, mounts) = pod::app_volumes(wish, true);
@@ -83,7 +89,7 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(template_labels),
-                    annotations: pod::restart_annotations(wish),
+                    annotations: restart_annotations(wish),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(PodSpec {
@@ -104,6 +110,22 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<Deployment> {
         }),
         status: None,
     })
+}
+
+/// Whether it is left as it is, for want of what it signs people in with: not begun, or running without that. It is
+/// stopped all the same.
+fn is_held_back(wish: &Wish<'_>) -> bool {
+    let seen = wish.context.observed.workload.as_ref();
+    let has_none = seen.is_none_or(|seen| seen.client_secret.is_none() && wish.replicas() > 0);
+    has_none && clients::are_credentials_awaited(wish)
+}
+
+/// What its pods are restarted for, beside what the database's are.
+fn restart_annotations(wish: &Wish<'_>) -> Option<BTreeMap<String, String>> {
+    let mut annotations = pod::restart_annotations(wish).unwrap_or_default();
+    let mark = clients::secret_mark(wish);
+    annotations.extend(mark.map(|mark| (labels::CLIENT_SECRET.to_owned(), mark)));
+    (!annotations.is_empty()).then_some(annotations)
 }
 
 /// A new pod answers before an old one ends. Where the quota has no room for one more, an old one ends

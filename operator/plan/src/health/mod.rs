@@ -5,6 +5,7 @@
 //! [`Finding`]; `Ready` is the first that is not well, or the good news. A finding that waits says
 //! until when; one that is stuck names the mend.
 
+mod clients;
 mod database;
 mod domains;
 mod jobs;
@@ -259,7 +260,7 @@ fn judge_parts(
     now: Timestamp,
 ) -> Vec<(&'static str, Finding)> {
     let judged = [
-        (condition::SECRETS_READY, secrets(desired, observed)),
+        (condition::SECRETS_READY, judge_secrets(desired, observed)),
         (
             condition::STORAGE_READY,
             storage::judge(instance, desired, observed),
@@ -292,7 +293,15 @@ fn judge_parts(
         .collect()
 }
 
-fn secrets(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
+/// Our own, and the one that idm makes.
+fn judge_secrets(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
+    match generated(desired, observed) {
+        Some(finding) if finding.state != State::Well => Some(finding),
+        well => clients::judge(desired, observed).or(well),
+    }
+}
+
+fn generated(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
     if desired.secrets.is_empty() {
         return None;
     }
@@ -422,9 +431,10 @@ fn backend(
 /// How far a start is, for visitors.
 fn progress(reason: &str) -> &'static str {
     match reason {
-        "SecretBeingGenerated" | "VolumeBeingMade" | "WaitingForVolume" => {
-            "This site is being set up."
-        }
+        "SecretBeingGenerated"
+        | clients::NOT_REGISTERED
+        | "VolumeBeingMade"
+        | "WaitingForVolume" => "This site is being set up.",
         "DatabaseStarting" => "This site is starting: its database comes first.",
         "Installing" => "This site is being installed. It takes less than a minute, usually.",
         "Upgrading" => "This site is being upgraded.",

@@ -1,9 +1,9 @@
-//! What no other story brings about: a definition that loses its database, its periodic job and a
-//! replica; a Secret without its label; a database without room; a name that is taken; a domain that is
+//! What no other story brings about: a definition that loses its database, its periodic job, its sign-in
+//! and a replica; a client secret that is replaced; a Secret without its label; a database without room; a name that is taken; a domain that is
 //! given up and asked for again. `zz1_rights` reads afterwards whether the operator may do all that.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{AppDefinition, AppInstance, Organization, condition};
+use crds::{AppDefinition, AppInstance, Organization, SsoClient, SsoClientStatus, condition};
 use journeys::{Story, within};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -42,10 +42,29 @@ async fn what_rarely_happens_is_done_as_well() -> Result<()> {
     })
     .await?;
 
+    // idm registers it, and replaces its secret when it is asked to.
+    let by_hand = PatchParams::default();
+    let clients = organization.objects::<SsoClient>();
+    within(60, "the app is registered for sign-in", || async {
+        let status = clients.get("leaves").await?.status.unwrap_or_default();
+        ensure!(is_registered(&status), "{status:?}");
+        Ok(())
+    })
+    .await?;
+    let asked = json!({"metadata": {"annotations": {"tutti.dev/rotate-secret": "1"}}});
+    clients
+        .patch("leaves", &by_hand, &Patch::Merge(asked))
+        .await?;
+    within(30, "it has another client secret", || async {
+        let status = clients.get("leaves").await?.status.unwrap_or_default();
+        ensure!(status.rotated_for.as_deref() == Some("1"), "{status:?}");
+        Ok(())
+    })
+    .await?;
+
     // A Secret that loses a label is found again.
     let secrets = organization.objects::<Secret>();
     let unmarked = json!({"metadata": {"labels": {"app.kubernetes.io/instance": null}}});
-    let by_hand = PatchParams::default();
     secrets
         .patch("leaves-token", &by_hand, &Patch::Merge(unmarked))
         .await?;
@@ -109,6 +128,7 @@ async fn what_rarely_happens_is_done_as_well() -> Result<()> {
         ensure!(databases.get_opt("leaves-database").await?.is_none());
         ensure!(jobs.get_opt("leaves-tick").await?.is_none());
         ensure!(budgets.get_opt("leaves").await?.is_none());
+        ensure!(clients.get_opt("leaves").await?.is_none());
         Ok(())
     })
     .await?;
@@ -157,7 +177,12 @@ async fn what_rarely_happens_is_done_as_well() -> Result<()> {
     organization.end().await
 }
 
-fn definition(name: &str, engine: &str, has_job: bool) -> Value {
+fn is_registered(status: &SsoClientStatus) -> bool {
+    condition::is_true(&status.conditions, condition::READY)
+}
+
+/// `has_all`: a periodic job, and a sign-in by the platform.
+fn definition(name: &str, engine: &str, has_all: bool) -> Value {
     let resources = json!({"cpu": "10m", "memory": "32Mi"});
     let mut spec = json!({
         "title": "Rights",
@@ -174,10 +199,12 @@ fn definition(name: &str, engine: &str, has_job: bool) -> Value {
         spec["database"]["version"] = "11.8".into();
         spec["sizes"][0]["database"] = json!({"requests": resources, "limits": resources});
     }
-    if has_job {
+    if has_all {
         spec["jobs"] = json!([{
             "name": "tick", "when": "periodic", "schedule": "@yearly", "command": ["true"],
         }]);
+        spec["sso"] = json!({"protocol": "oidc", "loginPath": "/in", "callbackPath": "/back"});
+        spec["env"] = json!([{"name": "OIDC_CLIENT_SECRET", "sso": "clientSecret"}]);
     }
     json!({
         "apiVersion": "tutti.dev/v1alpha1",

@@ -1,0 +1,34 @@
+//! Whether people can sign in by the platform, where the app leaves that to it.
+
+use super::Finding;
+use crate::{DesiredState, Observed};
+
+/// The reason of an app that idm has not registered.
+pub(super) const NOT_REGISTERED: &str = "SignInNotRegistered";
+/// What idm says of a client whose Secret somebody else has made: nothing will change by itself.
+const TAKEN: &str = "SecretTaken";
+
+/// What keeps people from signing in; nothing when all is well.
+pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
+    let metadata = &desired.clients.first()?.metadata;
+    let client = observed.client.as_ref();
+    if client.is_some_and(|client| client.is_registered()) {
+        return None;
+    }
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let look = format!("kubectl describe ssoclient {name} -n {namespace}");
+    let Some(ready) = client.and_then(|client| client.ready.as_ref()) else {
+        let message = format!("idm has not registered the app for sign-in yet; see: {look}");
+        return Some(Finding::on_its_way(NOT_REGISTERED, message, None));
+    };
+    let message = format!(
+        "idm does not register the app for sign-in: {}; see: {look}",
+        ready.message
+    );
+    Some(if ready.reason == TAKEN {
+        Finding::stuck(NOT_REGISTERED, message)
+    } else {
+        Finding::on_its_way(NOT_REGISTERED, message, None)
+    })
+}
