@@ -34,13 +34,13 @@ case ${1:-serve} in
     mv "$MEDIAWIKI_TEXTS.new" "$MEDIAWIKI_TEXTS"
     # Only the installation needs it.
     unset ADMIN_PASSWORD
-    # The server starts at once and its health is false until the database answers; this only tells why in the log.
-    php /usr/share/app/wait.php 86400 &
     rm -f /run/apache2/apache2.pid
     # Seconds: a visitor of a site without a database is told so soon.
     export PGCONNECT_TIMEOUT=3
     APACHE_WORKERS=${APACHE_WORKERS:-$(workers)}
     export APACHE_WORKERS
+    # The server starts at once and its health is false until the database answers; this only tells why in the log.
+    php /usr/share/app/wait.php 86400 &
     exec apache2 -D FOREGROUND
     ;;
   install)
