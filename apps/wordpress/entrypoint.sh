@@ -22,6 +22,22 @@ workers() {
   echo "$count"
 }
 
+# What Apache is started with so that people sign in at the platform; nothing when it gave no credentials. Half of them is a
+# mistake: WordPress' own form in place of the platform's must be somebody's wish.
+sso_define() {
+  given= missing=
+  for name in OIDC_ISSUER OIDC_BACKCHANNEL OIDC_CLIENT_ID OIDC_CLIENT_SECRET; do
+    eval "value=\${$name:-}"
+    if [ -n "$value" ]; then given=$name; else missing=$name; fi
+  done
+  [ -n "$given" ] || return 0
+  if [ -n "$missing" ]; then
+    echo "The environment variable $missing is empty, and $given is not: people sign in by all four OIDC_ variables, or by none." >&2
+    return 1
+  fi
+  echo "-D SSO"
+}
+
 case ${1:-serve} in
   serve)
     php /usr/share/app/seed.php
@@ -29,11 +45,19 @@ case ${1:-serve} in
     unset ADMIN_PASSWORD
     mkdir -p /run/apache2
     rm -f /run/apache2/apache2.pid
+    sso=$(sso_define)
+    if [ -n "$sso" ]; then
+      # Of the state that a browser carries through a sign-in.
+      SSO_PASSPHRASE=$(php -r 'require "/usr/share/app/environment.php"; echo hash_hmac("sha256", "SSO_PASSPHRASE", environment("WORDPRESS_SALT"));')
+      export SSO_PASSPHRASE
+    fi
     APACHE_WORKERS=${APACHE_WORKERS:-$(workers)}
     export APACHE_WORKERS
     # The server starts at once and its health is false until the database answers; this only tells why in the log.
     php /usr/share/app/wait.php 86400 &
-    exec apache2 -D FOREGROUND
+    # Two words, or none.
+    # shellcheck disable=SC2086
+    exec apache2 -D FOREGROUND $sso
     ;;
   install | upgrade | cron)
     exec php "/usr/share/app/$1.php"
