@@ -492,7 +492,7 @@ fn an_unknown_setting_is_refused() {
     assert_eq!(reason, "UnknownSetting");
     assert_eq!(
         message,
-        "spec.settings.colour: wordpress has no such setting; it has title, language and email"
+        "spec.settings.colour: wordpress has no such setting; it has title, language, email and localLogin"
     );
     granted(&wordpress(), &shop().setting("title", "Red"));
 }

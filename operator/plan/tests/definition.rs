@@ -158,7 +158,7 @@ fn an_environment_that_refers_to_no_database_is_told_wherever_it_does() {
 #[test]
 fn a_secret_that_is_not_listed_is_told_where_it_is_used() {
     let found = after(|spec| {
-        spec.env.push(from_secret("KEY", "key"));
+        spec.env.insert(0, from_secret("KEY", "key"));
         spec.admin = Some(Admin {
             user: "admin".to_owned(),
             password_secret: Some("pasword".to_owned()),
@@ -168,7 +168,7 @@ fn a_secret_that_is_not_listed_is_told_where_it_is_used() {
     assert_eq!(
         found,
         [
-            "spec.env[14].secret: KEY: there is no entry \"key\" in secrets",
+            "spec.env[0].secret: KEY: there is no entry \"key\" in secrets",
             "spec.admin.passwordSecret: there is no entry \"pasword\" in secrets",
         ]
     );
@@ -201,12 +201,13 @@ fn names_that_occur_twice_are_told_with_both_places() {
     );
     one_problem(
         |spec| {
-            spec.settings.push(Setting {
+            let same = Setting {
                 pattern: None,
                 ..spec.settings[0].clone()
-            });
+            };
+            spec.settings.insert(1, same);
         },
-        "spec.settings[3].name: \"title\" is the name of settings[0] already; choose another",
+        "spec.settings[1].name: \"title\" is the name of settings[0] already; choose another",
     );
 }
 

@@ -84,9 +84,11 @@ impl Organization {
             .await?)
     }
 
-    /// The newest WordPress, small.
+    /// The newest WordPress, small, in which one can sign in with the generated password.
     pub async fn order_wordpress(&self, instance: &str) -> Result<AppInstance> {
-        let wish = json!({"app": "wordpress", "version": "6.8", "size": "small"});
+        let settings = json!({"localLogin": "on"});
+        let wish =
+            json!({"app": "wordpress", "version": "6.8", "size": "small", "settings": settings});
         self.order(instance, wish).await
     }
 

@@ -53,9 +53,9 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// Signs in at /wp-login.php, as a browser would.
+    /// Signs in at WordPress' own form, as a browser would.
     pub async fn sign_in(site: &Site, user: &str, password: &str) -> Result<Self> {
-        let form = format!("log={user}&pwd={password}&wp-submit=Log+In&testcookie=1");
+        let form = format!("log={user}&pwd={password}&wp-submit=Log+In&testcookie=1&local=1");
         let request = site
             .request(Method::POST, "/wp-login.php")
             .header("cookie", "wordpress_test_cookie=WP%20Cookie%20check")

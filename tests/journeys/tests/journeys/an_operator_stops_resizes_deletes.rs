@@ -17,8 +17,10 @@ const TEXT: &str = "This outlives stops, sizes, versions and deletions.";
 async fn an_operator_stops_resizes_upgrades_and_deletes() -> Result<()> {
     let story = Story::begin("operate").await?;
     let organization = story.organization().await?;
-    let wish =
-        json!({"app": "wordpress", "version": "6.1", "size": "small", "deletionPolicy": "Retain"});
+    let wish = json!({
+        "app": "wordpress", "version": "6.1", "size": "small", "deletionPolicy": "Retain",
+        "settings": {"localLogin": "on"},
+    });
     let start = Instant::now();
     organization.order("blog", wish.clone()).await?;
     let blog = organization.ready("blog").await?;
