@@ -15,8 +15,8 @@ use plan::{
 };
 
 use crate::support::{
-    Instance, SECRET_DIGEST, World, instance, job_under_way, registered, sign_in_by_openid_connect,
-    world,
+    Instance, SECRET_DIGEST, World, instance, job_under_way, registered, sign_in_by_itself,
+    sign_in_by_openid_connect, world,
 };
 
 fn shop() -> Instance {
@@ -33,8 +33,11 @@ fn granted_before() -> Instance {
     installed().host("shop-x7k2m9p4qa.apps.example")
 }
 
+/// WordPress, signing people in by itself.
 fn wordpress() -> World {
     world("wordpress")
+        .change(sign_in_by_itself)
+        .see(|seen| seen.client = None)
 }
 
 #[track_caller]

@@ -6,11 +6,12 @@ use crds::{
 };
 use plan::definition::problems;
 
-use crate::support::{catalogue, without_database, world};
+use crate::support::{catalogue, sign_in_by_itself, without_database, world};
 
-/// WordPress with one thing changed.
+/// WordPress, signing people in by itself, with one thing changed.
 fn after(edit: impl FnOnce(&mut AppDefinitionSpec)) -> Vec<String> {
-    let spec = world("wordpress").change(edit).definition.unwrap().spec;
+    let world = world("wordpress").change(sign_in_by_itself).change(edit);
+    let spec = world.definition.unwrap().spec;
     problems(&spec).iter().map(ToString::to_string).collect()
 }
 
@@ -456,14 +457,15 @@ fn a_way_back_that_no_client_could_be_registered_with_is_told() {
 
 #[test]
 fn credentials_for_a_sign_in_that_there_is_not_are_told() {
-    let told = "spec.env[14].sso: ISSUER: is for apps that sign people in by OpenID Connect: set sso.protocol to oidc, or \
+    let told = "spec.env[0].sso: ISSUER: is for apps that sign people in by OpenID Connect: set sso.protocol to oidc, or \
                 remove it here";
     let asks = |spec: &mut AppDefinitionSpec| {
-        spec.env.push(EnvVar {
+        let issuer = EnvVar {
             sso: Some(Credential::Issuer),
             value: None,
             ..text("ISSUER", "")
-        });
+        };
+        spec.env.insert(0, issuer);
     };
     one_problem(asks, told);
     let problems = after(|spec| {

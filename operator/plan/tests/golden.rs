@@ -248,7 +248,9 @@ fn golden_every_app_becomes_what_its_file_says() {
         section("stopped", &world(&app), &blog().stopped());
         let domains = blog().domain("acme.example").domain("www.acme.example");
         section("with domains", &world(&app), &domains);
-        let asking = world(&app).change(sign_in_by_openid_connect);
+        let asking = world(&app)
+            .change(sign_in_by_openid_connect)
+            .see(|seen| seen.client = None);
         section("signs people in, and is not registered", &asking, &blog());
         let registered = asking.see(|seen| seen.client = Some(registered(SECRET_DIGEST)));
         section("signs people in", &registered, &blog());

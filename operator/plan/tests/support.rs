@@ -10,7 +10,7 @@ use std::{
 
 use crds::{
     AppDefinition, AppInstance, AppInstanceSpec, AppInstanceStatus,
-    app_definition::{Credential, Engine, EnvVar, SsoProtocol},
+    app_definition::{Credential, Engine, EnvVar, Sso, SsoProtocol},
     labels,
     organization::PodSecurity,
 };
@@ -164,8 +164,12 @@ pub struct World {
     pub observed: Observed,
 }
 
-/// A world in which this app of the catalogue can be ordered.
+/// A world in which this app of the catalogue can be ordered; if it signs people in by the platform, idm has
+/// registered it.
 pub fn world(app: &str) -> World {
+    let definition = catalogue().remove(app);
+    let is_client = |it: &AppDefinition| it.spec.sso.protocol == SsoProtocol::Oidc;
+    let client = definition.as_ref().is_some_and(is_client);
     World {
         platform: platform(),
         organization: Some(OrganizationFacts {
@@ -177,8 +181,11 @@ pub fn world(app: &str) -> World {
             earlier_instances: 0,
             room: None,
         }),
-        definition: catalogue().remove(app),
-        observed: Observed::default(),
+        definition,
+        observed: Observed {
+            client: client.then(|| registered(SECRET_DIGEST)),
+            ..Observed::default()
+        },
     }
 }
 
@@ -280,8 +287,15 @@ pub fn without_database(spec: &mut crds::AppDefinitionSpec) {
     }
 }
 
+/// Has an app sign people in by itself.
+pub fn sign_in_by_itself(spec: &mut crds::AppDefinitionSpec) {
+    spec.sso = Sso::default();
+    spec.env.retain(|entry| entry.sso.is_none());
+}
+
 /// Has an app read what it signs people in with, as definitions of such apps say it.
 pub fn sign_in_by_openid_connect(spec: &mut crds::AppDefinitionSpec) {
+    sign_in_by_itself(spec);
     spec.sso.protocol = SsoProtocol::Oidc;
     spec.sso.login_path = Some("/login".to_owned());
     spec.sso.callback_path = Some("/callback".to_owned());
