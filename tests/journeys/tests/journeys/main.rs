@@ -24,3 +24,4 @@ mod somebody_is_invited_by_mail;
 mod the_walk_of_adding_an_app_is_followed;
 mod two_organizations_cannot_reach_each_other;
 mod what_rarely_happens;
+mod wordpress_signs_people_in;
