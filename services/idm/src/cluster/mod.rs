@@ -15,7 +15,16 @@ pub type Key = (String, String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub title: String,
+    /// Where it signs people in by us, or its address.
     pub url: String,
+}
+
+/// What there can be instances of, as its definition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    pub title: String,
+    /// The path at which it signs people in by us, if it does.
+    pub login_path: Option<String>,
 }
 
 /// An instance, as its object says.
@@ -41,8 +50,8 @@ pub struct Lane {
 pub struct Seen {
     /// Titles by name.
     pub organizations: BTreeMap<String, String>,
-    /// Titles of apps by the name of their definition.
-    pub apps: BTreeMap<String, String>,
+    /// By the name of the definition.
+    pub apps: BTreeMap<String, Kind>,
     pub instances: BTreeMap<Key, Instance>,
     /// Routes that are accepted.
     pub lanes: Vec<Lane>,
@@ -60,13 +69,16 @@ impl Seen {
         let mut shown = BTreeMap::new();
         for (key, instance) in &self.instances {
             let (organization, name) = key;
-            let Some(url) = instance.url.clone() else {
+            let Some(url) = &instance.url else {
                 continue;
             };
             if !self.organizations.contains_key(organization) {
                 continue;
             }
-            let app = self.apps.get(&instance.app).unwrap_or(&instance.app);
+            let kind = self.apps.get(&instance.app);
+            let app = kind.map_or(&instance.app, |kind| &kind.title);
+            let login_path = kind.and_then(|kind| kind.login_path.as_deref());
+            let url = format!("{url}{}", login_path.unwrap_or_default());
             let is_alone = count.get(&(organization.as_str(), instance.app.as_str())) == Some(&1);
             let title = if is_alone {
                 app.clone()
@@ -117,7 +129,13 @@ mod tests {
     fn home_leads_to_what_has_an_address_and_tells_apart_what_is_called_the_same() {
         let seen = Seen {
             organizations: BTreeMap::from([("acme".to_owned(), "Acme".to_owned())]),
-            apps: BTreeMap::from([("wordpress".to_owned(), "WordPress".to_owned())]),
+            apps: BTreeMap::from([(
+                "wordpress".to_owned(),
+                Kind {
+                    title: "WordPress".to_owned(),
+                    login_path: Some("/sign-in".to_owned()),
+                },
+            )]),
             instances: BTreeMap::from([
                 (
                     key("acme", "blog"),
@@ -139,18 +157,17 @@ mod tests {
             ]),
             ..Seen::default()
         };
-        let titles: Vec<_> = seen
-            .shown()
-            .into_iter()
-            .map(|((_, name), shown)| (name, shown.title))
+        let shown = seen.shown();
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|((_, name), shown)| (name.as_str(), shown.title.as_str(), shown.url.as_str()))
             .collect();
         let expected = [
-            ("blog", "WordPress (blog)"),
-            ("news", "WordPress (news)"),
-            ("wiki", "mediawiki"),
+            ("blog", "WordPress (blog)", "https://a/sign-in"),
+            ("news", "WordPress (news)", "https://b/sign-in"),
+            ("wiki", "mediawiki", "https://c"),
         ];
-        let expected = expected.map(|(name, title)| (name.to_owned(), title.to_owned()));
-        assert_eq!(titles, expected);
+        assert_eq!(shown, expected);
     }
 
     #[test]

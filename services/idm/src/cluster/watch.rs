@@ -8,7 +8,8 @@ use std::{
 };
 
 use crds::{
-    AppDefinition, AppInstance, Organization as Object, Route,
+    AppDefinition, AppDefinitionSpec, AppInstance, Organization as Object, Route,
+    app_definition::SsoProtocol,
     condition::{self, ACCEPTED},
     labels,
 };
@@ -114,7 +115,7 @@ impl Watched {
                 .collect(),
             apps: apps
                 .iter()
-                .map(|object| (object.name_any(), object.spec.title.clone()))
+                .map(|object| (object.name_any(), kind(&object.spec)))
                 .collect(),
             instances: instances.iter().map(instance).collect(),
             lanes: self
@@ -124,6 +125,15 @@ impl Watched {
                 .filter_map(|it| lane(it))
                 .collect(),
         }
+    }
+}
+
+fn kind(definition: &AppDefinitionSpec) -> super::Kind {
+    let sso = &definition.sso;
+    let login_path = sso.login_path.clone();
+    super::Kind {
+        title: definition.title.clone(),
+        login_path: login_path.filter(|_| sso.protocol != SsoProtocol::None),
     }
 }
 

@@ -78,13 +78,6 @@ impl Scene<'_> {
 
         people::join(guest, &ann, "Ann Story", PASSWORD).await?;
         guest.click(".apps a").await?;
-        within(30, "home leads to WordPress", || async {
-            let at = guest.address().await?;
-            ensure!(at.starts_with(&self.site.url), "at {at}");
-            Ok(())
-        })
-        .await?;
-        guest.open(&format!("{}/wp-admin/", self.site.url)).await?;
         self.is_in_the_dashboard("Ann Story", "administrator")
             .await?;
         self.programs_go_on().await?;
