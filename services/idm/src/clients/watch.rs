@@ -177,8 +177,9 @@ impl Registrar<'_> {
         };
         match self.enrol(transaction, object, &organization).await {
             Ok((client, standing)) => {
-                self.report(object, Some(&client), &standing).await?;
-                Ok(Some(client).filter(|_| standing == Standing::Ready))
+                let is_told = self.report(object, Some(&client), &standing).await?;
+                let is_well = is_told && standing == Standing::Ready;
+                Ok(Some(client).filter(|_| is_well))
             }
             Err(NotYet::Cluster(kube::Error::Api(status))) if (400..500).contains(&status.code) => {
                 let standing = Standing::SecretRefused(status.message.clone());
@@ -291,13 +292,14 @@ impl Registrar<'_> {
         Ok(transaction.commit().await?)
     }
 
-    /// Writes the status, when it says something else.
+    /// Writes the status, when it says something else. Whether it was written to what was seen: the API server takes
+    /// no uid with a status, and an object that has taken the name of one that is gone is not registered by that.
     async fn report(
         &self,
         object: &SsoClient,
         client: Option<&Client>,
         standing: &Standing,
-    ) -> kube::Result<()> {
+    ) -> kube::Result<bool> {
         let before = object.status.clone().unwrap_or_default();
         let generation = object.metadata.generation;
         let ready = standing.condition(&before.conditions, generation, self.app.now());
@@ -312,14 +314,14 @@ impl Registrar<'_> {
             status.secret_digest = client.digest.map(|digest| digest.hex());
         }
         if status == before {
-            return Ok(());
+            return Ok(true);
         }
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<SsoClient> = Api::namespaced(self.cluster.clone(), &namespace);
         let change = json!({
             "apiVersion": SsoClient::api_version(&()),
             "kind": SsoClient::kind(&()),
-            "metadata": { "name": object.name_any(), "uid": object.uid() },
+            "metadata": { "name": object.name_any(), "resourceVersion": object.resource_version() },
             "status": status,
         });
         let params = PatchParams::apply(MANAGER).force();
@@ -328,9 +330,9 @@ impl Registrar<'_> {
             .patch_status(&name, &params, &Patch::Apply(&change))
             .await
         {
-            // It is gone, or another one has its name; the watch tells.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            other => other.map(drop),
+            // It is gone, or was written since.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            other => other.map(|_| true),
         }
     }
 }

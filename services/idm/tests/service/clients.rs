@@ -209,8 +209,9 @@ async fn a_secret_that_is_removed_comes_back_and_another_object_of_the_name_is_a
     })
     .await;
 
-    // Nothing removes Secrets with their owner here.
+    // Nothing removes Secrets with their owner here; until it is forgotten its Secret would come back.
     objects.delete("shop", &gone).await.unwrap();
+    until(async || known(&uid).await.is_none()).await;
     secrets.delete("shop-sso", &gone).await.unwrap();
     objects.create(&params, &shop).await.unwrap();
     until(async || standing(&objects, "shop").await.0 == "Registered").await;
