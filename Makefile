@@ -64,7 +64,7 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 # they leave.
 UNITS   := cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl && cargo test --package tiltfile
 FAULTS  := RUST_TEST_THREADS=10 nice cargo test --no-fail-fast --test faults
-ON_LAB  := eval "$$($(LAB) env)" && RUST_TEST_THREADS=6 cargo test --no-fail-fast
+ON_LAB  := lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast
 STORIES := $(ON_LAB) --test journeys
 ALONE   := $(ON_LAB) --test z_alone --test "zz*"
 
