@@ -176,14 +176,14 @@ async fn what_is_made_with_kubectl_is_found_at_home_and_what_is_gone_is_not() {
     let root = stage.sign_in("root@example.com").await;
     until(async || root.get("/organizations").await.body.contains("Acme")).await;
 
-    // Who is in it finds its apps.
+    // Who is in it finds its apps, where they sign people in.
     let (uid, ann) = stage.signed_in("ann@example.com").await;
     let mut connection = stage.pool.acquire().await.unwrap();
     let acme = organizations::store::find(&mut connection, "acme");
     stage
         .join(&acme.await.unwrap().unwrap(), &uid, Role::PowerUser)
         .await;
-    let blog = r#"<a href="https://blog.example.com">WordPress</a>"#;
+    let blog = r#"<a href="https://blog.example.com/wp-login.php">WordPress</a>"#;
     until(async || ann.get("/").await.body.contains(blog)).await;
 
     // Another title, another address, and two of the same app.
@@ -193,7 +193,7 @@ async fn what_is_made_with_kubectl_is_found_at_home_and_what_is_gone_is_not() {
     until(async || {
         let page = ann.get("/").await.body;
         page.contains("Acme Works")
-            && page.contains(r#"<a href="https://www.acme.example">WordPress (blog)</a>"#)
+            && page.contains(r#"<a href="https://www.acme.example/wp-login.php">WordPress (blog)</a>"#)
             && page.contains("WordPress (news)")
     })
     .await;
