@@ -59,20 +59,16 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 
 ##@ Change it
 # Every test program is named once: what needs nothing, while the lab starts; then what makes its own server;
-# then the stories on the lab, as many at once as two cores bear within the seconds that they have. Those that
-# want the lab for themselves wait more than they work, and the faults, which ask for no seconds, take what
-# they leave.
+# then the stories on the lab, at last those that want it for themselves. Tests that wait more than they work
+# run beside each other; faults and stories together would keep two cores so busy that what has to happen
+# within seconds does not.
 UNITS   := cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl && cargo test --package tiltfile
-FAULTS  := RUST_TEST_THREADS=10 nice cargo test --no-fail-fast --test faults
 ON_LAB  := lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast
-STORIES := $(ON_LAB) --test journeys
-ALONE   := $(ON_LAB) --test z_alone --test "zz*"
 
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
 	scripts/beside '$(MAKE) up CONTEXT= REGISTRY= ZONE=' '$(UNITS)'
-	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test alerts
-	$(STORIES)
-	scripts/beside '$(ALONE)' '$(FAULTS)'
+	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test faults --test alerts
+	$(ON_LAB) --test journeys --test z_alone --test 'zz*'
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
