@@ -39,7 +39,9 @@ async fn a_visitor_sees_how_a_site_starts() -> Result<()> {
         page.body
     );
     ensure!(
-        page.body.contains("getting ready") || page.body.contains("starting"),
+        ["being set up", "getting ready", "starting"]
+            .iter()
+            .any(|words| page.body.contains(words)),
         "{}",
         page.body
     );
