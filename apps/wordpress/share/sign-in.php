@@ -114,6 +114,10 @@ function sso_user( string $subject, string $role ): WP_User|WP_Error {
 	if ( '' !== $email ) {
 		sso_free_email( $email, $user ? $user->ID : 0 );
 	}
+	// Before all else: whatever comes between, the account stays this person's.
+	if ( $user ) {
+		update_user_meta( $user->ID, SSO_SUBJECT, $subject );
+	}
 	$wanted = array_filter(
 		array(
 			'user_email'   => $email,
@@ -132,12 +136,12 @@ function sso_user( string $subject, string $role ): WP_User|WP_Error {
 	$given = $user ? array( 'ID' => $user->ID ) : array(
 		'user_login' => sso_free_login( $name ),
 		'user_pass'  => wp_generate_password( 64 ),
+		'meta_input' => array( SSO_SUBJECT => $subject ),
 	);
 	$saved = $user ? wp_update_user( wp_slash( $given + $wanted ) ) : wp_insert_user( wp_slash( $given + $wanted ) );
 	if ( is_wp_error( $saved ) ) {
 		return $saved;
 	}
-	update_user_meta( $saved, SSO_SUBJECT, $subject );
 	return get_user_by( 'id', $saved );
 }
 

@@ -75,12 +75,13 @@ pub async fn hold(
     .bind(now.to_sqlx())
     .execute(&mut *on)
     .await?;
-    let row: Row =
-        sqlx::query_as("select * from clients where organization = $1 and name = $2 for update")
-            .bind(organization)
-            .bind(name)
-            .fetch_one(on)
-            .await?;
+    let row: Row = sqlx::query_as(
+        "select * from clients where organization = $1 and name = $2 for no key update",
+    )
+    .bind(organization)
+    .bind(name)
+    .fetch_one(on)
+    .await?;
     Ok((row.into(), made.rows_affected() == 1))
 }
 

@@ -1,15 +1,21 @@
 //! Parameters of a query or a form, of which none may come twice (RFC 6749 §3.1): readers differ in which of two
 //! they believe. Pure.
 
+/// No request of the protocol has more. Each is compared with all others, and strangers send them.
+const MOST: usize = 64;
+
 /// Names and values, in the order in which they came.
 #[derive(Clone, Debug)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// `None` when it is not what a form encodes.
+    /// `None` when it is not what a form encodes, or far too many.
     #[must_use]
     pub fn read(text: &[u8]) -> Option<Self> {
         let read: Vec<(String, String)> = serde_urlencoded::from_bytes(text).ok()?;
+        if read.len() > MOST {
+            return None;
+        }
         // No text of ours holds a NUL, and the database takes none.
         let has_nul = read.iter().any(|(_, value)| value.contains('\0'));
         (!has_nul).then_some(Self(read))
@@ -64,6 +70,9 @@ mod tests {
         assert!(parameters.has_twice());
         assert!(!read("a=1&b=1").has_twice());
         assert!(Parameters::read(b"a=%00").is_none());
+        let many = |count| "a=1&".repeat(count);
+        assert!(Parameters::read(many(64).as_bytes()).is_some());
+        assert!(Parameters::read(many(65).as_bytes()).is_none());
     }
 
     #[test]

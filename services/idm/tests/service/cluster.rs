@@ -193,7 +193,8 @@ async fn what_is_made_with_kubectl_is_found_at_home_and_what_is_gone_is_not() {
     until(async || {
         let page = ann.get("/").await.body;
         page.contains("Acme Works")
-            && page.contains(r#"<a href="https://www.acme.example/wp-login.php">WordPress (blog)</a>"#)
+            && page
+                .contains(r#"<a href="https://www.acme.example/wp-login.php">WordPress (blog)</a>"#)
             && page.contains("WordPress (news)")
     })
     .await;
