@@ -118,7 +118,7 @@ async fn tell(
     stands_outside(member, url).await?;
     took("what was taken from a team is closed", begun);
     staff.click("form:has(#instance) button").await?;
-    within(10, "the door is open again", || async {
+    within(30, "the door is open again", || async {
         let page = page_of(url);
         member.open(&page).await?;
         stands_before(member, &page).await
