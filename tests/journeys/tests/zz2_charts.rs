@@ -106,7 +106,7 @@ async fn sites_outlive_an_upgrade_and_an_uninstall_of_the_platform() -> Result<(
     let kinds = kinds.list(&ListParams::default()).await?;
     let ours = kinds.iter().filter(|kind| kind.spec.group == "tutti.dev");
     let ours = ours.count();
-    ensure!(ours == 5, "of five kinds {ours} are left");
+    ensure!(ours == 6, "of six kinds {ours} are left");
     ensure!(
         belongings(&organization).await? == before,
         "with the platform went {before:?}; there is {:?}",
