@@ -152,11 +152,9 @@ pub async fn apply(
                     .iter()
                     .map(|route| { writer.apply_seen(Kind::Route, condition::ROUTE_READY, route) })
             ),
-            join_all(
-                clients.iter().map(|client| {
-                    writer.apply(Kind::SsoClient, condition::SECRETS_READY, client)
-                })
-            ),
+            join_all(clients.iter().map(|client| {
+                writer.apply_seen(Kind::SsoClient, condition::SECRETS_READY, client)
+            })),
         );
     made.into_iter()
         .chain([account])
