@@ -16,7 +16,7 @@ use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
-    core::ObjectMeta,
+    core::{NamespaceResourceScope, ObjectMeta},
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use plan::{
@@ -226,7 +226,7 @@ async fn claim_namespace(
             }));
         }
     }
-    apply(operator, api, key, "Namespace", desired).await?;
+    apply(operator, api, key, desired).await?;
     Ok(None)
 }
 
@@ -243,79 +243,40 @@ async fn build_fence(
         network_policy,
         binding,
     } = desired;
-    let client = || operator.client.clone();
-    let key = |kind| (name.to_owned(), kind);
-    let part = |kind, object: &dyn Planned| {
-        let key = key(kind);
-        !object.is_as_planned(operator, &key)
-    };
     let (quota, limits, policy, binding) = futures_util::join!(
+        provide(operator, name, FenceKind::Quota, quota),
+        provide(operator, name, FenceKind::Limits, limits),
+        provide(operator, name, FenceKind::Policy, network_policy),
         async {
-            if part(FenceKind::Quota, quota) {
-                apply(
-                    operator,
-                    Api::namespaced(client(), name),
-                    key(FenceKind::Quota),
-                    "ResourceQuota",
-                    quota,
-                )
-                .await?;
+            match binding {
+                Some(binding) => provide(operator, name, FenceKind::Binding, binding).await,
+                None => Ok(()),
             }
-            Ok(())
-        },
-        async {
-            if part(FenceKind::Limits, limits) {
-                apply(
-                    operator,
-                    Api::namespaced(client(), name),
-                    key(FenceKind::Limits),
-                    "LimitRange",
-                    limits,
-                )
-                .await?;
-            }
-            Ok(())
-        },
-        async {
-            if part(FenceKind::Policy, network_policy) {
-                apply(
-                    operator,
-                    Api::namespaced(client(), name),
-                    key(FenceKind::Policy),
-                    "NetworkPolicy",
-                    network_policy,
-                )
-                .await?;
-            }
-            Ok(())
-        },
-        async {
-            if let Some(binding) = binding
-                && part(FenceKind::Binding, binding)
-            {
-                apply(
-                    operator,
-                    Api::namespaced(client(), name),
-                    key(FenceKind::Binding),
-                    "RoleBinding",
-                    binding,
-                )
-                .await?;
-            }
-            Ok(())
         },
     );
     quota.and(limits).and(policy).and(binding)
 }
 
-trait Planned {
-    fn is_as_planned(&self, operator: &Organizations, key: &(String, FenceKind)) -> bool;
-}
-
-impl<K: Serialize> Planned for K {
-    fn is_as_planned(&self, operator: &Organizations, key: &(String, FenceKind)) -> bool {
-        is_as_planned(operator, key, self)
+/// Applies a part of the fence of a namespace, unless it is there as planned.
+async fn provide<K>(
+    operator: &Organizations,
+    namespace: &str,
+    part: FenceKind,
+    object: &K,
+) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    let key = (namespace.to_owned(), part);
+    if is_as_planned(operator, &key, object) {
+        return Ok(());
     }
+    let api = Api::namespaced(operator.client.clone(), namespace);
+    apply(operator, api, key, object).await
 }
 
 fn is_as_planned<K: Serialize>(
@@ -346,7 +307,6 @@ async fn apply<K>(
     operator: &Organizations,
     api: Api<K>,
     key: (String, FenceKind),
-    kind: &'static str,
     object: &K,
 ) -> Result<(), Failure>
 where
@@ -369,7 +329,7 @@ where
             Ok(())
         }
         Err(source) => Err(Failure::Apply {
-            kind: kind.to_owned(),
+            kind: K::kind(&()).into_owned(),
             name,
             source: Box::new(source),
         }),
