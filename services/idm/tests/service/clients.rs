@@ -10,10 +10,14 @@ use kube::{
 };
 use lab::control_plane::ControlPlane;
 use serde_json::{Value, json};
+use tokio::{sync::Mutex, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{BACKCHANNEL, ORIGIN, Stage, until};
 
+/// Held by each test: whose replicas run says of the others' SsoClients that they are of no organization, for each test
+/// has a database of its own, and all have one API server.
+static ALONE: Mutex<()> = Mutex::const_new(());
 /// How often the tests' replicas look after Secrets.
 const OFTEN: Duration = Duration::from_millis(200);
 
@@ -34,6 +38,13 @@ async fn namespace(client: &Client, name: &str) {
     api.create(&PostParams::default(), &object).await.unwrap();
 }
 
+/// A replica that registers until it is told to stop.
+fn follow(stage: &Stage, client: &Client, stop: &CancellationToken) -> JoinHandle<()> {
+    let app = Arc::clone(&stage.app);
+    let follow = clients::watch::follow(app, client.clone(), OFTEN, stop.clone());
+    tokio::spawn(follow)
+}
+
 /// Reason and client id of one that has a status.
 async fn standing(api: &Api<crds::SsoClient>, name: &str) -> (String, Option<String>) {
     let object = api.get(name).await.unwrap();
@@ -50,6 +61,7 @@ fn values(secret: &Secret) -> (String, String, String) {
 
 #[tokio::test]
 async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
+    let _alone = ALONE.lock().await;
     let plane = ControlPlane::shared().await.unwrap();
     let client = plane.client().await.unwrap();
     plane.install(&crds::all()).await.unwrap();
@@ -80,12 +92,8 @@ async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
         .unwrap();
 
     let stop = CancellationToken::new();
-    let watches = [(); 2].map(|()| {
-        // Two replicas make one secret.
-        let app = Arc::clone(&stage.app);
-        let follow = clients::watch::follow(app, client.clone(), OFTEN, stop.clone());
-        tokio::spawn(follow)
-    });
+    // Two replicas make one secret.
+    let watches = [(); 2].map(|()| follow(&stage, &client, &stop));
     until(async || standing(&objects, "shop").await.0 == "Registered").await;
     let (uid, secret, issuer) = values(&secrets.get("shop-sso").await.unwrap());
     assert_eq!(standing(&objects, "shop").await.1, Some(uid.clone()));
@@ -153,6 +161,7 @@ async fn a_client_gets_a_secret_that_is_replaced_when_asked_and_goes_with_it() {
 
 #[tokio::test]
 async fn a_secret_that_is_removed_comes_back_and_another_object_of_the_name_is_another_client() {
+    let _alone = ALONE.lock().await;
     let plane = ControlPlane::shared().await.unwrap();
     let client = plane.client().await.unwrap();
     plane.install(&crds::all()).await.unwrap();
@@ -165,11 +174,7 @@ async fn a_secret_that_is_removed_comes_back_and_another_object_of_the_name_is_a
     let shop = object("shop", "shop-sso");
     objects.create(&params, &shop).await.unwrap();
     let stop = CancellationToken::new();
-    let watches = [(); 2].map(|()| {
-        let app = Arc::clone(&stage.app);
-        let follow = clients::watch::follow(app, client.clone(), OFTEN, stop.clone());
-        tokio::spawn(follow)
-    });
+    let watches = [(); 2].map(|()| follow(&stage, &client, &stop));
     until(async || standing(&objects, "shop").await.0 == "Registered").await;
     let (uid, secret, _) = values(&secrets.get("shop-sso").await.unwrap());
     let known = async |uid: &str| {
@@ -227,6 +232,7 @@ async fn a_secret_that_is_removed_comes_back_and_another_object_of_the_name_is_a
 
 #[tokio::test]
 async fn what_the_api_server_refuses_is_told_at_the_client() {
+    let _alone = ALONE.lock().await;
     let plane = ControlPlane::shared().await.unwrap();
     let client = plane.client().await.unwrap();
     plane.install(&crds::all()).await.unwrap();
@@ -243,9 +249,7 @@ async fn what_the_api_server_refuses_is_told_at_the_client() {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     namespaces.delete("leaving", &gone).await.unwrap();
     let stop = CancellationToken::new();
-    let follow =
-        clients::watch::follow(Arc::clone(&stage.app), client.clone(), OFTEN, stop.clone());
-    let watch = tokio::spawn(follow);
+    let watch = follow(&stage, &client, &stop);
     until(async || standing(&objects, "shop").await.0 == "SecretRefused").await;
     let status = objects.get("shop").await.unwrap().status.unwrap();
     let told = &status.conditions[0].message;
