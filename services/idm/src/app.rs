@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -28,6 +29,9 @@ use crate::{
     secret::Token,
     sessions::Lifetimes,
 };
+
+/// How often it is looked whether the database is migrated.
+const PACE: Duration = Duration::from_millis(100);
 
 /// What is configured, checked.
 #[derive(Clone, Debug)]
@@ -106,6 +110,13 @@ impl App {
     #[must_use]
     pub fn token(&self) -> Token {
         Token::new(rand::random())
+    }
+
+    /// Waits until the database has the tables that we know.
+    pub async fn migrated(&self) {
+        while !self.is_migrated.load(Relaxed) {
+            tokio::time::sleep(PACE).await;
+        }
     }
 
     /// Begins a transaction.

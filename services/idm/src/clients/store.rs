@@ -140,7 +140,7 @@ pub async fn objects(on: &mut PgConnection) -> sqlx::Result<Vec<(Key, String)>> 
         .collect())
 }
 
-/// Removes the one of an object, and everything that it was given; its uid, when it was there.
+/// Removes the one of an object, and everything that it was given; what it was, when it was there.
 ///
 /// # Errors
 /// What the database has against it.
@@ -148,13 +148,14 @@ pub async fn remove(
     on: &mut PgConnection,
     (organization, name): &Key,
     object: &str,
-) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar(
-        "delete from clients where organization = $1 and name = $2 and object = $3 returning uid",
+) -> sqlx::Result<Option<Client>> {
+    let row: Option<Row> = sqlx::query_as(
+        "delete from clients where organization = $1 and name = $2 and object = $3 returning *",
     )
     .bind(organization)
     .bind(name)
     .bind(object)
     .fetch_optional(on)
-    .await
+    .await?;
+    Ok(row.map(Client::from))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -93,9 +93,7 @@ impl Registrar<'_> {
         if objects.wait_until_ready().await.is_err() {
             return;
         }
-        while !self.app.is_migrated.load(Relaxed) {
-            tokio::time::sleep(PACE).await;
-        }
+        self.app.migrated().await;
         let mut looked_after = Instant::now();
         loop {
             let is_well = self.look(&objects.state()).await;
@@ -113,18 +111,17 @@ impl Registrar<'_> {
 
     /// Looks at each; whether all are as they should be.
     async fn look(&mut self, objects: &[Arc<SsoClient>]) -> bool {
-        let is_there = |(key, uid): &(Key, String)| {
-            let mut objects = objects.iter();
-            objects.any(|object| self::key(object) == *key && object.uid().as_ref() == Some(uid))
-        };
+        let there: BTreeMap<Key, Option<String>> = objects
+            .iter()
+            .map(|object| (key(object), object.uid()))
+            .collect();
         let mut is_well = true;
-        if let Err(error) = self.forget(is_there).await {
+        if let Err(error) = self.forget(&there).await {
             is_well = false;
             let causes = with_causes(error.to_string(), &error);
             tracing::warn!("SsoClients that are gone cannot be forgotten yet: {causes}");
         }
-        self.known
-            .retain(|key, _| objects.iter().any(|object| self::key(object) == *key));
+        self.known.retain(|key, _| there.contains_key(key));
         for object in objects {
             let key = key(object);
             let seen = (object.uid(), object.spec.clone(), asked_for(object));
@@ -220,7 +217,7 @@ impl Registrar<'_> {
             } else {
                 Deed::ClientChanged
             };
-            tell(app, &mut transaction, deed, &client, organization).await?;
+            tell(app, &mut transaction, deed, &client, Some(organization)).await?;
         }
         transaction.commit().await?;
         Ok((client, standing))
@@ -261,11 +258,11 @@ impl Registrar<'_> {
 
     /// Forgets clients whose object is gone. The API server is asked: of one that another replica has registered
     /// already our own watch may not know yet.
-    async fn forget(&self, is_there: impl Fn(&(Key, String)) -> bool) -> Result<(), NotYet> {
+    async fn forget(&self, there: &BTreeMap<Key, Option<String>>) -> Result<(), NotYet> {
         let mut connection = self.app.connection().await?;
         let mut gone = store::objects(&mut connection).await?;
         drop(connection);
-        gone.retain(|object| !is_there(object));
+        gone.retain(|(key, uid)| there.get(key).and_then(Option::as_ref) != Some(uid));
         for (key, object) in &gone {
             let api: Api<SsoClient> = Api::namespaced(self.cluster.clone(), &key.0);
             let there = api.get_metadata_opt(&key.1).await?;
@@ -281,13 +278,9 @@ impl Registrar<'_> {
         let mut transaction = self.app.begin().await?;
         let organization = organizations::store::find(&mut transaction, &key.0).await?;
         // Another replica may have been quicker.
-        if let Some(uid) = store::remove(&mut transaction, key, object).await? {
-            let new = audit::New {
-                organization: organization.as_ref().map(|it| it.uid.as_str()),
-                details: &[("name", &key.1)],
-                ..audit::New::by(Actor::Cluster, Deed::ClientRemoved, Some(&uid))
-            };
-            audit::store::append(&mut transaction, Origin::default(), new, self.app.now()).await?;
+        if let Some(client) = store::remove(&mut transaction, key, object).await? {
+            let (organization, deed) = (organization.as_ref(), Deed::ClientRemoved);
+            tell(self.app, &mut transaction, deed, &client, organization).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -352,10 +345,10 @@ async fn tell(
     on: &mut PgConnection,
     deed: Deed,
     client: &Client,
-    organization: &Organization,
+    organization: Option<&Organization>,
 ) -> Result<(), Failure> {
     let new = audit::New {
-        organization: Some(&organization.uid),
+        organization: organization.map(|it| it.uid.as_str()),
         details: &[("name", &client.name)],
         ..audit::New::by(Actor::Cluster, deed, Some(&client.uid))
     };

@@ -1,11 +1,6 @@
 //! Follows organizations, definitions, instances and Routes, and mirrors what people see of them into the database.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use crds::{
     AppDefinition, AppDefinitionSpec, AppInstance, Organization as Object, Route,
@@ -75,9 +70,7 @@ async fn mirror(app: &App, watched: &Watched, changed: &Notify) {
     if listed.is_err() {
         return;
     }
-    while !app.is_migrated.load(Relaxed) {
-        tokio::time::sleep(PACE).await;
-    }
+    app.migrated().await;
     let mut known = None;
     loop {
         match write(app, &watched.seen(), &mut known).await {
