@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::{
     claims,
-    credentials::{self, Body},
+    credentials::{self, Asked, Body},
     parameters::Parameters,
     refusal::{INVALID_TOKEN, Refusal, Stop},
     store::{self, By, Connection, May},
@@ -35,7 +35,9 @@ pub async fn userinfo(State(app): State<Shared>, headers: HeaderMap) -> Result<R
         .map_err(Stop::TooMuch)?;
     let client = clients::store::find(&mut transaction, &connection.client).await?;
     let client = client.ok_or(INVALID_TOKEN)?;
-    let May::Yes(who) = may(&app, &mut transaction, &client, &connection).await? else {
+    let (lifetimes, now) = (&app.settings.lifetimes, app.now());
+    let may = connection.may(&mut transaction, &client, lifetimes, now);
+    let May::Yes(who) = may.await? else {
         return Err(INVALID_TOKEN.into());
     };
     Ok(Json(claims::user_info(*who, &connection.scope)).into_response())
@@ -47,14 +49,18 @@ pub async fn introspect(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Stop> {
-    let form = credentials::form(&headers, body)?;
-    let mut transaction = app.begin().await?;
-    let client = credentials::client(&app, &mut transaction, &headers, &form).await?;
+    let Asked {
+        client,
+        form,
+        mut transaction,
+    } = Asked::read(&app, &headers, body).await?;
     let found = find(&app, &mut transaction, &client, token(&form)?).await?;
     let Some((connection, by)) = found else {
         return Ok(inactive());
     };
-    let May::Yes(who) = may(&app, &mut transaction, &client, &connection).await? else {
+    let (lifetimes, now) = (&app.settings.lifetimes, app.now());
+    let may = connection.may(&mut transaction, &client, lifetimes, now);
+    let May::Yes(who) = may.await? else {
         return Ok(inactive());
     };
     let ends_at = match by {
@@ -87,9 +93,11 @@ pub async fn revoke(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Stop> {
-    let form = credentials::form(&headers, body)?;
-    let mut transaction = app.begin().await?;
-    let client = credentials::client(&app, &mut transaction, &headers, &form).await?;
+    let Asked {
+        client,
+        form,
+        mut transaction,
+    } = Asked::read(&app, &headers, body).await?;
     let found = find(&app, &mut transaction, &client, token(&form)?).await?;
     match found {
         Some((connection, By::Access)) => {
@@ -140,15 +148,4 @@ async fn by_access(
         let ends_at = connection.access_ends_at.map(jiff_sqlx::Timestamp::to_jiff);
         ends_at.is_some_and(|ends_at| now < ends_at)
     }))
-}
-
-async fn may(
-    app: &App,
-    on: &mut PgConnection,
-    client: &Client,
-    connection: &Connection,
-) -> sqlx::Result<May> {
-    let lifetimes = &app.settings.lifetimes;
-    let (person, session) = (&connection.person, &connection.session);
-    store::may(on, client, person, session, lifetimes, app.now()).await
 }

@@ -73,7 +73,8 @@ pub async fn show(
 ) -> Result<Response, Error> {
     let query = query.unwrap_or_default();
     let parameters = Parameters::read(query.as_bytes()).ok_or(Rejection::UnknownClient)?;
-    let client = client(&app, &parameters).await?;
+    let uid = parameters.get("client_id");
+    let client = registered(&app, uid.ok_or(Rejection::UnknownClient)?).await?;
     let uri = parameters.get("redirect_uri");
     let uri = uri
         .filter(|uri| client.redirect_uris.iter().any(|it| it == uri))
@@ -107,10 +108,11 @@ pub async fn show(
     answer(&app, &visit, &ask, &back).await
 }
 
-/// The application that sends the browser, if it is one.
-async fn client(app: &App, parameters: &Parameters) -> Result<Client, Error> {
-    let uid = parameters.get("client_id");
-    let uid = uid.ok_or(Rejection::UnknownClient)?;
+/// The application of a `client_id`.
+///
+/// # Errors
+/// When there is none, or the database does not answer.
+pub async fn registered(app: &App, uid: &str) -> Result<Client, Error> {
     let mut connection = app.connection().await?;
     let client = clients::store::find(&mut connection, uid).await?;
     Ok(client.ok_or(Rejection::UnknownClient)?)

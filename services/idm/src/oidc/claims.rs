@@ -4,6 +4,7 @@ use serde::Serialize;
 use tokens::{IdToken, Role};
 
 use super::store::{Connection, Who};
+use crate::sign_in;
 
 /// What userinfo says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,8 +85,8 @@ pub fn id_token(connection: &Connection, who: &Who, nonce: Option<String>) -> Id
 /// How sure it is that it is them, and by what they proved it (RFC 8176 §2), of what the session was begun with.
 fn ways(ways: &str) -> (&'static str, &'static [&'static str]) {
     match ways {
-        "authenticator app" => ("2", &["pwd", "otp", "mfa"]),
-        "recovery code" => ("2", &["pwd", "mfa"]),
+        sign_in::AUTHENTICATOR_APP => ("2", &["pwd", "otp", "mfa"]),
+        sign_in::RECOVERY_CODE => ("2", &["pwd", "mfa"]),
         // A password, or a link in a mail with which one was chosen.
         _ => ("1", &["pwd"]),
     }

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgTransaction};
 
 use super::{
     parameters::Parameters,
@@ -22,11 +22,31 @@ use crate::{
 /// What a request brings, as far as it could be read.
 pub type Body = Result<Bytes, BytesRejection>;
 
+/// What an application asks that has proven that it is itself.
+pub struct Asked {
+    pub client: Client,
+    pub form: Parameters,
+    /// In which it is answered.
+    pub transaction: PgTransaction<'static>,
+}
+
+impl Asked {
+    /// # Errors
+    /// When it is no form, does not prove that it is itself, or asks too much.
+    pub async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Self, Stop> {
+        let form = form(headers, body)?;
+        let mut transaction = app.begin().await?;
+        let client = client(app, &mut transaction, headers, &form).await?;
+        Ok(Self {
+            client,
+            form,
+            transaction,
+        })
+    }
+}
+
 /// A form as programs send it.
-///
-/// # Errors
-/// When it is none, or a name comes twice.
-pub fn form(headers: &HeaderMap, body: Body) -> Result<Parameters, Refusal> {
+fn form(headers: &HeaderMap, body: Body) -> Result<Parameters, Refusal> {
     let wrong = |words| Err(Refusal::new("invalid_request", words));
     let Ok(body) = body else {
         return wrong("The body is too long, or ends too early.");
@@ -45,10 +65,7 @@ pub fn form(headers: &HeaderMap, body: Body) -> Result<Parameters, Refusal> {
 }
 
 /// The application that asks.
-///
-/// # Errors
-/// When it does not prove that it is itself, or asks too much.
-pub async fn client(
+async fn client(
     app: &App,
     on: &mut PgConnection,
     headers: &HeaderMap,

@@ -12,10 +12,13 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use tokens::IdToken;
 
-use super::{authorize::with_query, parameters::Parameters};
+use super::{
+    authorize::{registered, with_query},
+    parameters::Parameters,
+};
 use crate::{
     app::{App, Shared},
-    clients::{self, Client},
+    clients::Client,
     error::{Error, Failure, Rejection},
     sessions,
     web::{
@@ -100,13 +103,10 @@ async fn client(
         }
         (named, hinted) => named.or(hinted),
     };
-    let Some(uid) = uid else {
-        return Ok(None);
-    };
-    let mut connection = app.connection().await?;
-    let client = clients::store::find(&mut connection, uid).await?;
-    let client = client.ok_or(Rejection::UnknownClient)?;
-    Ok(Some(client))
+    match uid {
+        Some(uid) => registered(app, uid).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// To an address that the application is registered with, or to the sign-in.

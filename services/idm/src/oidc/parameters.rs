@@ -1,7 +1,9 @@
 //! Parameters of a query or a form, of which none may come twice (RFC 6749 §3.1): readers differ in which of two
 //! they believe. Pure.
 
-/// No request of the protocol has more. Each is compared with all others, and strangers send them.
+use std::collections::HashSet;
+
+/// No request of the protocol has more, and strangers send them.
 const MOST: usize = 64;
 
 /// Names and values, in the order in which they came.
@@ -34,10 +36,8 @@ impl Parameters {
     /// Whether any is there twice.
     #[must_use]
     pub fn has_twice(&self) -> bool {
-        let is_again = |(place, (name, _)): (usize, &(String, String))| {
-            self.0.iter().take(place).any(|(other, _)| other == name)
-        };
-        self.0.iter().enumerate().any(is_again)
+        let mut names = HashSet::new();
+        !self.0.iter().all(|(name, _)| names.insert(name))
     }
 
     /// As a query, without some.

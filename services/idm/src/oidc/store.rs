@@ -59,6 +59,20 @@ impl Connection {
         let present = bytes.and_then(|bytes| bytes.try_into().ok()).map(Digest);
         present.is_some_and(|present| present.is(digest))
     }
+
+    /// Whether its person still may sign in to the application.
+    ///
+    /// # Errors
+    /// What the database has against it.
+    pub async fn may(
+        &self,
+        on: &mut PgConnection,
+        client: &Client,
+        lifetimes: &Lifetimes,
+        now: Timestamp,
+    ) -> sqlx::Result<May> {
+        may(on, client, &self.person, &self.session, lifetimes, now).await
+    }
 }
 
 /// What is given out for a code or a refresh token.
@@ -120,19 +134,19 @@ pub async fn find(
     by: By,
     digest: &Digest,
 ) -> sqlx::Result<Option<Connection>> {
+    macro_rules! connection {
+        ($condition:literal) => {
+            concat!(
+                "select c.*, s.person, s.created_at as signed_in_at, s.ways
+                 from connections c join sessions s on s.uid = c.session where ",
+                $condition
+            )
+        };
+    }
     let query = match by {
-        By::Code => {
-            "select c.*, s.person, s.created_at as signed_in_at, s.ways
-             from connections c join sessions s on s.uid = c.session where c.code_digest = $1 for update of c"
-        }
-        By::Handle => {
-            "select c.*, s.person, s.created_at as signed_in_at, s.ways
-             from connections c join sessions s on s.uid = c.session where c.handle_digest = $1 for update of c"
-        }
-        By::Access => {
-            "select c.*, s.person, s.created_at as signed_in_at, s.ways
-             from connections c join sessions s on s.uid = c.session where c.access_digest = $1"
-        }
+        By::Code => connection!("c.code_digest = $1 for update of c"),
+        By::Handle => connection!("c.handle_digest = $1 for update of c"),
+        By::Access => connection!("c.access_digest = $1"),
     };
     sqlx::query_as(query)
         .bind(digest.as_slice())

@@ -12,7 +12,7 @@ use tokens::Envelope;
 
 use super::{
     ACCESS_LIFE, claims,
-    credentials::{self, Body},
+    credentials::{Asked, Body},
     parameters::Parameters,
     pkce,
     refusal::{Refusal, Stop},
@@ -49,9 +49,11 @@ pub async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Stop> {
-    let form = credentials::form(&headers, body)?;
-    let mut transaction = app.begin().await?;
-    let client = credentials::client(&app, &mut transaction, &headers, &form).await?;
+    let Asked {
+        client,
+        form,
+        transaction,
+    } = Asked::read(&app, &headers, body).await?;
     let call = Call {
         app: &app,
         origin: visit.origin(),
@@ -181,16 +183,9 @@ impl Call<'_> {
         nonce: Option<String>,
     ) -> Result<Response, Stop> {
         let (app, now) = (self.app, self.app.now());
-        let may = store::may(
-            &mut transaction,
-            self.client,
-            &connection.person,
-            &connection.session,
-            &app.settings.lifetimes,
-            now,
-        )
-        .await?;
-        let who = match may {
+        let lifetimes = &app.settings.lifetimes;
+        let may = connection.may(&mut transaction, self.client, lifetimes, now);
+        let who = match may.await? {
             May::Yes(who) => who,
             May::Gone => return Err(SESSION_ENDED.into()),
             May::No(..) => {

@@ -31,6 +31,11 @@ use crate::{
 };
 use tries::{admit, buckets, forgive, refuse};
 
+/// How somebody proves who they are beside their password, as sessions and the audit have it.
+pub const AUTHENTICATOR_APP: &str = "authenticator app";
+/// As [`AUTHENTICATOR_APP`].
+pub const RECOVERY_CODE: &str = "recovery code";
+
 /// What became of a try.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -167,7 +172,7 @@ pub async fn with_code(app: &App, visit: &Visit, code: &str) -> Result<Outcome, 
         return Err(Rejection::TicketExpired.into());
     }
     forgive(&mut transaction, &buckets).await?;
-    if ways == "recovery code" {
+    if ways == RECOVERY_CODE {
         let new = audit::New::by(Actor::Person(&uid), Deed::RecoveryCodeUsed, Some(&uid));
         audit::store::append(&mut transaction, visit.origin(), new, now).await?;
     }
@@ -191,10 +196,10 @@ async fn prove(
     };
     if let Some(step) = second_factor::check(secret, code, now)? {
         let is_fresh = second_factor::store::use_step(on, &proofs.uid, step).await?;
-        return Ok(is_fresh.then_some("authenticator app"));
+        return Ok(is_fresh.then_some(AUTHENTICATOR_APP));
     }
     let is_known = second_factor::store::use_code(on, &proofs.uid, code, now).await?;
-    Ok(is_known.then_some("recovery code"))
+    Ok(is_known.then_some(RECOVERY_CODE))
 }
 
 /// Begins a session in the visitor's browser, in place of the one that it has. `ways` is how they proved who
