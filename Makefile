@@ -58,17 +58,16 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 	$(LAB) images $(CLUSTER)
 
 ##@ Change it
-# Every test program is named once: what needs nothing, while the lab starts; then what makes its own server;
-# then the stories on the lab, at last those that want it for themselves. Tests that wait more than they work
+# Every test program is named once: what needs nothing first, then what makes its own server, then
+# the stories on the lab, at last those that want it for themselves. Tests that wait more than they work
 # run beside each other; faults and stories together would keep two cores so busy that what has to happen
 # within seconds does not.
-UNITS   := cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl && cargo test --package tiltfile
-ON_LAB  := lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast
-
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
-	scripts/beside '$(MAKE) up CONTEXT= REGISTRY= ZONE=' '$(UNITS)'
+	cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl
+	cargo test --package tiltfile
+	$(MAKE) up CONTEXT= REGISTRY= ZONE=
 	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test faults --test alerts
-	$(ON_LAB) --test journeys --test z_alone --test 'zz*'
+	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast --test journeys --test z_alone --test 'zz*'
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
