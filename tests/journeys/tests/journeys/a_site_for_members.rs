@@ -118,10 +118,11 @@ async fn tell(
     stands_outside(member, url).await?;
     took("what was taken from a team is closed", begun);
     staff.click("form:has(#instance) button").await?;
+    // The button was pressed; the door opens a moment later, for who knocks again.
     within(30, "the door is open again", || async {
         let page = page_of(url);
         member.open(&page).await?;
-        stands_before(member, &page).await
+        shows(member, &page).await
     })
     .await?;
 
@@ -146,14 +147,16 @@ fn page_of(url: &str) -> String {
     format!("{url}{PAGE}?ver={:08x}", rand::random::<u32>())
 }
 
-/// Whether a browser shows the page that was asked for, and its address says nothing of how it came there.
+/// Waits until a browser on its way to a page shows it.
 async fn stands_before(browser: &Browser, page: &str) -> Result<()> {
-    within(30, "the page is shown", || async {
-        let at = browser.address().await?;
-        ensure!(at == page, "at {at}");
-        let source = browser.source().await?;
-        ensure!(source.contains("wp-core-ui"), "{source}");
-        Ok(())
-    })
-    .await
+    within(30, "the page is shown", || shows(browser, page)).await
+}
+
+/// Whether a browser shows the page that was asked for, and its address says nothing of how it came there.
+async fn shows(browser: &Browser, page: &str) -> Result<()> {
+    let at = browser.address().await?;
+    ensure!(at == page, "at {at}");
+    let source = browser.source().await?;
+    ensure!(source.contains("wp-core-ui"), "{source}");
+    Ok(())
 }
