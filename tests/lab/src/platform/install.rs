@@ -82,7 +82,10 @@ pub fn install(target: &Target, zone: Option<&str>) -> Result<()> {
         catalogue_of_apps(target, &repository, &digests)
     })?;
     let instance = steps.step("a first WordPress (appi/blog in acme)", |step| {
-        apply_as_a_person(target, FIRST)?;
+        // Once it is there it is its owner's, with all that they have changed.
+        if first(target)?.is_none() {
+            apply_as_a_person(target, FIRST)?;
+        }
         wait_for_first(target, step)
     })?;
     farewell(target, &access, &instance, &steps)
@@ -362,7 +365,15 @@ fn kubectl_apply(target: &Target, objects: &str, flags: &[&str]) -> Result<()> {
     run_with_input(&mut kubectl, Some(objects)).map(drop)
 }
 
-/// Waits for the first instance, and shows what it waits for.
+/// The first instance, when it is there.
+fn first(target: &Target) -> Result<Option<AppInstance>> {
+    runtime()?.block_on(async {
+        let api: Api<AppInstance> = Api::namespaced(target.client().await?, "acme");
+        Ok(api.get_opt("blog").await?)
+    })
+}
+
+/// Waits for the first instance, and shows what it waits for. One that its owner has stopped stays so.
 fn wait_for_first(target: &Target, step: &Step) -> Result<AppInstance> {
     runtime()?.block_on(async {
         let api: Api<AppInstance> = Api::namespaced(target.client().await?, "acme");
@@ -370,6 +381,13 @@ fn wait_for_first(target: &Target, step: &Step) -> Result<AppInstance> {
         let mut well = begun;
         loop {
             let instance = api.get("blog").await?;
+            if instance.spec.stopped || instance.spec.replicas == Some(0) {
+                step.say(
+                    "it was stopped, and stays so until: kubectl patch appi/blog -n acme --type merge \
+                     -p '{\"spec\":{\"stopped\":false,\"replicas\":1}}'",
+                );
+                return Ok(instance);
+            }
             let status = instance.status.clone().unwrap_or_default();
             let ready = condition::find(&status.conditions, condition::READY);
             if ready.is_some_and(|ready| ready.status == "True") {
