@@ -416,13 +416,13 @@ pub struct EnvVar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
     pub secret: Option<String>,
-    /// What the app signs people in with at idm, where `sso.protocol` is `oidc`: `clientId`, `clientSecret`, `issuer`, or
-    /// `backchannel`, where the app's server finds idm inside of the cluster.
+    /// What the app signs people in with at idm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sso: Option<Credential>,
 }
 
-/// What an app signs people in with at idm.
+/// What an app signs people in with at idm, where `sso.protocol` is `oidc`: `clientId`, `clientSecret`, `issuer`, or
+/// `backchannel`, where the app's server finds idm inside of the cluster. Left out where the platform has no idm.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Credential {

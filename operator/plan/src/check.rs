@@ -524,8 +524,11 @@ fn environment(
         }
         values.set(format!("settings.{key}"), value);
     }
+    let has_idm = context.platform.idm.is_some();
     spec.env
         .iter()
+        // Without idm the app signs people in by itself, and is told nothing of another way.
+        .filter(|variable| has_idm || variable.sso.is_none())
         .map(|variable| {
             let value = match (&variable.value, &variable.secret, variable.sso) {
                 (_, _, Some(credential)) => Variable::Secret {

@@ -21,10 +21,13 @@ pub fn secret(instance: &str, secret: &str) -> String {
     format!("{instance}-{secret}")
 }
 
+/// How the name of a Secret ends that holds an app's credentials at idm. It is reserved.
+pub(crate) const SSO_SUFFIX: &str = "-sso";
+
 /// The Secret with an app's credentials at idm.
 #[must_use]
 pub fn sso_secret(instance: &str) -> String {
-    format!("{instance}-sso")
+    format!("{instance}{SSO_SUFFIX}")
 }
 
 /// The PersistentVolumeClaim of a volume.

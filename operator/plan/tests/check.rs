@@ -712,6 +712,32 @@ fn no_job_is_begun_without_what_a_sign_in_needs_and_none_is_torn_down_for_it() {
 }
 
 #[test]
+fn where_the_platform_has_no_idm_the_app_begins_at_once_and_is_told_of_no_other_sign_in() {
+    let with = wordpress()
+        .change(sign_in_by_openid_connect)
+        .see(|seen| seen.client = Some(registered(SECRET_DIGEST)));
+    let mut without = wordpress().change(sign_in_by_openid_connect);
+    without.platform.idm = None;
+    let told = |world: &World| {
+        let desired = granted(world, &shop());
+        let job = desired.jobs.first().expect("it begins").clone();
+        let container = job
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap()
+            .containers
+            .remove(0);
+        let variables = container.env.unwrap_or_default();
+        let told = variables.iter().any(|v| v.name.starts_with("OIDC_"));
+        (told, desired.clients.len())
+    };
+    assert_eq!(told(&with), (true, 1));
+    assert_eq!(told(&without), (false, 0));
+}
+
+#[test]
 fn an_app_that_signs_people_in_reaches_idm_and_no_other_does() {
     let reaches = |world: &World| {
         let policy = granted(world, &shop()).network_policies.remove(0);

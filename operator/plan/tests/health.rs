@@ -400,6 +400,24 @@ fn a_container_that_cannot_be_configured_or_started_is_told() {
 }
 
 #[test]
+fn credentials_for_sign_in_that_are_gone_are_idms_to_make_and_not_the_definitions_to_mend() {
+    let report = the_app(starting(), |pod| {
+        let gone = "secret \"shop-sso\" not found";
+        pod.waiting = Some(("CreateContainerConfigError".into(), gone.into()));
+    })
+    .report(&shop());
+    let message = on_its_way(&report, condition::WORKLOAD_READY, "ConfigurationMissing");
+    says(
+        message,
+        &[
+            "idm makes it anew",
+            "kubectl annotate ssoclient shop -n",
+            "tutti.dev/rotate-secret",
+        ],
+    );
+}
+
+#[test]
 fn trouble_of_a_pod_that_goes_away_is_nobodys_business() {
     let report = the_app(starting(), |pod| {
         pod.is_deleting = true;

@@ -1,5 +1,6 @@
 //! Who signs people in to the app, where its definition says that it does so by OpenID Connect: an SsoClient, which
-//! idm registers and answers with a Secret.
+//! idm registers and answers with a Secret. Where the platform has no idm there is none, and the app signs people in
+//! by itself.
 
 use crds::{
     SsoClient, SsoClientSpec,
@@ -11,6 +12,7 @@ use super::metadata::{self, COMPONENT_WEB};
 use crate::{check, check::Wish, names};
 
 pub(super) fn build(wish: &Wish<'_>) -> Option<SsoClient> {
+    wish.context.platform.idm.as_ref()?;
     let sso = &wish.definition.sso;
     if sso.protocol != SsoProtocol::Oidc {
         return None;
@@ -49,7 +51,7 @@ pub(super) fn secret_mark(wish: &Wish<'_>) -> Option<String> {
 
 fn reads_credentials(wish: &Wish<'_>) -> bool {
     let mut environment = wish.definition.env.iter();
-    environment.any(|variable| variable.sso.is_some())
+    wish.context.platform.idm.is_some() && environment.any(|variable| variable.sso.is_some())
 }
 
 fn made(wish: &Wish<'_>) -> Option<String> {

@@ -5,8 +5,9 @@ use crate::{
     build::{COMPONENT_DATABASE, COMPONENT_JOB},
     context::PodSeen,
     health::{Finding, deadline},
-    quota,
+    names, quota,
 };
+use crds::labels;
 use jiff::Timestamp;
 
 /// A container that was restarted this often and is down again is in a loop; the first restart may
@@ -65,6 +66,27 @@ fn is_looping(pod: &PodSeen) -> bool {
     backs_off || (pod.restarts >= LOOPING_RESTARTS && pod.terminated.is_some())
 }
 
+/// The SsoClient whose Secret the kubelet misses. No other Secret of an instance has a name that ends so.
+fn client_without_secret(message: &str) -> Option<&str> {
+    let (secret, rest) = message.strip_prefix("secret \"")?.split_once('"')?;
+    secret
+        .strip_suffix(names::SSO_SUFFIX)
+        .filter(|_| rest == " not found")
+}
+
+fn credentials_missing(pod: &PodSeen, message: &str, client: &str, namespace: &str) -> Finding {
+    Finding::on_its_way(
+        "ConfigurationMissing",
+        format!(
+            "pod {} cannot be configured: {message}; idm makes it anew within two minutes, or at once: \
+             kubectl annotate ssoclient {client} -n {namespace} --overwrite {}=\"$(date +%s)\"",
+            pod.name,
+            labels::ROTATE_SECRET
+        ),
+        None,
+    )
+}
+
 fn trouble_of(
     pod: &PodSeen,
     namespace: &str,
@@ -107,6 +129,9 @@ fn trouble_of(
                 ));
             }
             "CreateContainerConfigError" => {
+                if let Some(client) = client_without_secret(message) {
+                    return Some(credentials_missing(pod, message, client, namespace));
+                }
                 return Some(Finding::stuck(
                     "ConfigurationMissing",
                     format!(
