@@ -39,7 +39,7 @@ const PACE: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether each Secret is there. A watch would tell at once, and would need the right to read
 /// every Secret.
-pub const LOOK_AFTER: Duration = Duration::from_secs(300);
+pub const LOOK_AFTER: Duration = Duration::from_secs(120);
 
 /// Why a client is not registered yet.
 #[derive(Debug, thiserror::Error)]
@@ -173,8 +173,8 @@ impl Registrar<'_> {
             return Ok(None);
         };
         match self.enrol(transaction, object, &organization).await {
-            Ok((client, standing)) => {
-                let is_told = self.report(object, Some(&client), &standing).await?;
+            Ok((object, client, standing)) => {
+                let is_told = self.report(&object, Some(&client), &standing).await?;
                 let is_well = is_told && standing == Standing::Ready;
                 Ok(Some(client).filter(|_| is_well))
             }
@@ -190,19 +190,26 @@ impl Registrar<'_> {
     async fn enrol(
         &self,
         mut transaction: PgTransaction<'static>,
-        object: &SsoClient,
+        seen: &SsoClient,
         organization: &Organization,
-    ) -> Result<(Client, Standing), NotYet> {
-        let (app, key) = (self.app, key(object));
-        let uid = object.uid().unwrap_or_default();
+    ) -> Result<(SsoClient, Client, Standing), NotYet> {
+        let (app, key) = (self.app, key(seen));
+        let uid = seen.uid().unwrap_or_default();
         let new_uid = app.uid(Kind::Client);
         let held = store::hold(&mut transaction, &key, &uid, &new_uid, app.now()).await?;
         let (before, is_new) = held;
         if before.object != uid {
             return Err(NotYet::Another);
         }
+        // Asked for while nobody else registers it: by what was seen before, we would take back what another replica
+        // has made of something newer.
+        let api: Api<SsoClient> = Api::namespaced(self.cluster.clone(), &key.0);
+        let object = api.get_opt(&key.1).await?;
+        let Some(object) = object.filter(|object| object.uid().as_deref() == Some(&*uid)) else {
+            return Err(NotYet::Another);
+        };
         let mut client = before.clone();
-        let standing = self.provide(&mut transaction, object, &mut client).await?;
+        let standing = self.provide(&mut transaction, &object, &mut client).await?;
         let spec = &object.spec;
         client.instance.clone_from(&spec.instance);
         client.redirect_uris.clone_from(&spec.redirect_uris);
@@ -220,7 +227,7 @@ impl Registrar<'_> {
             tell(app, &mut transaction, deed, &client, Some(organization)).await?;
         }
         transaction.commit().await?;
-        Ok((client, standing))
+        Ok((object, client, standing))
     }
 
     /// Sees to it that the application can read its credentials.
