@@ -329,6 +329,7 @@ impl Domains {
         let preferred = self.authorities.preferred(now).map(|it| it.name.as_str());
         let is_challenged = self.challenged().remove(&ObjectRef::from_obj(domain));
         let is_due = is_challenged
+            || self.comes_into_it(domain, now)
             || report::is_due(domain, target.as_deref(), look_now, now)
             || order::wants_look(domain, is_delegated, preferred, now);
         let seen = if is_due {
@@ -336,7 +337,7 @@ impl Domains {
         } else {
             None
         };
-        let holder = self.claim(domain, seen.as_ref(), now);
+        let holder = self.claim(domain, seen.as_ref(), is_challenged, now);
         let is_holder = holder == Holder::This;
         if is_holder && is_proven_again(domain) {
             let forgotten = self.holders.forget(&domain.spec.hostname).await;
@@ -484,8 +485,22 @@ impl Domains {
         Some(seen)
     }
 
+    /// Whether whoever was before it is gone since: it was told that it cannot have the name, and can.
+    fn comes_into_it(&self, domain: &Domain, now: Timestamp) -> bool {
+        let conditions = domain.status.as_ref().map(|status| &*status.conditions);
+        let held = condition::find(conditions.unwrap_or_default(), report::HOSTNAME_HELD);
+        held.is_some_and(|held| held.status == "False")
+            && self.holders.holder(domain, false, now) == Holder::This
+    }
+
     /// Who holds the hostname. Another's name that nobody has proven is taken over by a proof.
-    fn claim(&self, domain: &Domain, seen: Option<&Seen>, now: Timestamp) -> Holder {
+    fn claim(
+        &self,
+        domain: &Domain,
+        seen: Option<&Seen>,
+        is_challenged: bool,
+        now: Timestamp,
+    ) -> Holder {
         if self.is_platforms(domain) {
             return Holder::This;
         }
@@ -497,8 +512,9 @@ impl Domains {
         let others = self.others(domain);
         if holder == Holder::This {
             self.wake(others);
-        } else {
-            // Both have proven it, one of them perhaps long ago.
+        } else if !is_challenged {
+            // Both have proven it, one of them perhaps long ago. Whoever looks because of that asks nobody in turn:
+            // three would go on for ever.
             self.challenge(others);
         }
         holder
@@ -654,10 +670,15 @@ impl Domains {
             })?;
             return Ok(Action::requeue(UNTOLD_AGAIN));
         }
-        self.authorities.leave(hostname);
-        self.waits.forget(hostname);
-        self.windows.forget(hostname);
         let status = domain.status.as_ref();
+        let was_held = status
+            .is_some_and(|status| condition::is_true(&status.conditions, report::HOSTNAME_HELD));
+        // Of a name that another holds these are his.
+        if was_held || self.others(domain).is_empty() {
+            self.authorities.leave(hostname);
+            self.waits.forget(hostname);
+            self.windows.forget(hostname);
+        }
         let record = status.and_then(|status| status.challenge_record.as_ref());
         if let Some(record) = record
             && let Err(error) = self.challenges.remove(&record.name, &record.value).await
@@ -668,8 +689,6 @@ impl Domains {
                 "a record stays that answered a challenge"
             );
         }
-        let was_held = status
-            .is_some_and(|status| condition::is_true(&status.conditions, report::HOSTNAME_HELD));
         // Another Domain of the organization takes the certificate over.
         if was_held && !self.is_platforms(domain) && !self.has_sibling(domain) {
             self.remove_certificate(hostname).await?;

@@ -117,9 +117,10 @@ impl Domains {
             } else {
                 self.authorities.leave(hostname);
             }
-            if !checked.is_proven {
+            // What was presented once is looked after for as long as the name is held.
+            if !checked.is_proven && status.certificate.is_none() {
                 return Ok(Step {
-                    certified: certificate::while_waiting(status, waits(), now),
+                    certified: waits(),
                     again: None,
                 });
             }

@@ -258,9 +258,10 @@ fn held(hostname: &str, holder: &Holder) -> Finding {
             "HostnameTaken",
             format!(
                 "{hostname} is held by another organization, and its records may prove that; if it is \
-                 yours, set the TXT record in status.records and take away its CNAME to theirs, and it \
-                 moves here within a minute. Do not have it given up there first: from then on it is \
-                 kept for them for 30 days"
+                 yours, set the TXT record in status.records and take away the CNAME or TXT record that \
+                 proves it theirs; it moves here with the next look (status.nextLookAt, or at once with \
+                 the annotation tutti.dev/look-now). Do not have it given up there first: from then on it is kept for \
+                 them for 30 days"
             ),
         ),
         Holder::HeldBack(until) => Finding::stuck(

@@ -10,7 +10,10 @@ use faults::{
     stories::{self, Goal, INSTANCE},
 };
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use serde_json::json;
 
 /// A condition's status and reason.
@@ -118,6 +121,59 @@ impl Rival<'_> {
     }
 }
 
+/// Waits until for some seconds nobody looks at Domains that have proven their name and cannot have it.
+async fn come_to_rest(domains: &[(&Api<Domain>, &str)]) -> Result<()> {
+    let begun = Instant::now();
+    let mut before = Vec::new();
+    loop {
+        let mut looks = Vec::new();
+        for (all, label) in domains {
+            let status = all.get(label).await?.status.unwrap_or_default();
+            looks.push(status.looked_at);
+        }
+        if looks == before {
+            return Ok(());
+        }
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "they are looked at all the time: {looks:?}"
+        );
+        before = looks;
+        // Shorter than any wait of the schedule.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+}
+
+#[test]
+fn a_domain_that_comes_into_its_name_is_looked_at_at_once_however_long_it_has_waited() {
+    stage::test(async |stage| {
+        let owner = Owner::found_beside_another(stage).await?;
+        let rival = Rival(owner.neighbour()?);
+        let hostname = format!("left.{}", owner.zone);
+        // Nobody has proven it: the first has it.
+        owner.ask_for("left").await?;
+        owner.proof_says("left", "NoRecord").await?;
+        rival.ask_for("left", &hostname).await?;
+        let is_told =
+            |status: &DomainStatus| said(status, "HostnameHeld") == ("False", "HostnameTaken");
+        rival.looks_until("left", is_told).await?;
+        rival.looks_tomorrow("left").await?;
+        owner.give_up("left").await?;
+        let begun = Instant::now();
+        loop {
+            let status = rival.status("left").await?;
+            if said(&status, "OwnershipProven") == ("False", "NoRecord") {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "it is not looked at: {status:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
 /// Who wants a name that another organization has.
 struct Rival<'a>(&'a Neighbour);
 
@@ -160,6 +216,8 @@ fn a_name_that_two_have_proven_is_the_firsts_until_his_proof_goes_and_takes_his_
         rival.looks_until("moving", is_seen).await?;
         owner.look_again("moving", 1).await?;
         owner.becomes_ready("moving", false).await?;
+        let waiting = [(&owner.domains, "again"), (&rival.0.domains, "moving")];
+        come_to_rest(&waiting).await?;
         ensure!(
             owner.presented().get_opt(&secret).await?.is_some(),
             "the certificate is gone"
