@@ -31,7 +31,10 @@ function sso_lead_to_sign_in(): void {
 	exit;
 }
 
-add_action( 'login_form_login', fn() => sso_is_local() || sso_lead_to_sign_in() );
+// Both end at the form.
+foreach ( array( 'login', WP_Recovery_Mode_Link_Service::LOGIN_ACTION_ENTERED ) as $sso_action ) {
+	add_action( "login_form_$sso_action", fn() => sso_is_local() || sso_lead_to_sign_in() );
+}
 // Passwords are the platform's: there is none to set here, and nobody registers.
 foreach ( array( 'register', 'lostpassword', 'retrievepassword', 'resetpass', 'rp', 'checkemail' ) as $sso_action ) {
 	add_action( "login_form_$sso_action", fn() => sso_has_local_login() || sso_lead_to_sign_in() );
@@ -49,6 +52,15 @@ add_action(
 function sso_is_person( int $user_id ): bool {
 	return '' !== (string) get_user_meta( $user_id, SSO_SUBJECT, true );
 }
+/** What is said to a password that does not count. */
+function sso_password_refused(): WP_Error {
+	return new WP_Error( 'sso_password', 'People sign in at the platform: no password counts here.' );
+}
+// They can give themselves a password by REST. It would outlive their place in the organization, so it opens nothing:
+// no form of a plugin, and not XML-RPC. Application passwords, which are for programs, are not asked here.
+add_filter( 'wp_authenticate_user', fn( $user ) => $user instanceof WP_User && sso_is_person( $user->ID ) ? sso_password_refused() : $user, 100 );
+// Whatever leads to the form that is closed, such as an action of a plugin's.
+add_filter( 'authenticate', fn( $user ) => $user instanceof WP_User && did_action( 'login_init' ) && ! sso_is_local() ? sso_password_refused() : $user, 100 );
 add_filter( 'show_password_fields', fn( $show, $user ) => $show && ! sso_is_person( $user->ID ), 10, 2 );
 add_filter( 'allow_password_reset', fn( $allow, $user_id ) => $allow && ! sso_is_person( $user_id ), 10, 2 );
 // A session that has ended shows a link to the sign-in; the platform's page opens in no frame.
@@ -71,13 +83,20 @@ function sso_end_session_endpoint(): string {
 	return $endpoint;
 }
 
+/** What a browser's session knows of a sign-in: the token by which it began. Nothing when it began otherwise. */
+function sso_session_knows( int $user_id ): array {
+	$session = WP_Session_Tokens::get_instance( $user_id )->get( wp_get_session_token() );
+	return array_intersect_key( (array) $session, array( 'id_token' => true ) );
+}
+// Core begins another session when somebody changes their account.
+add_filter( 'attach_session_information', fn( $session, $user_id ) => $session + sso_session_knows( $user_id ), 10, 2 );
+
 // Who signs out here signs out of the platform, if they came from there, and stands before the site. The session knows
 // by which token, and is gone when WordPress asks where to go.
 add_action(
 	'login_form_logout',
 	function () {
-		$session  = WP_Session_Tokens::get_instance( get_current_user_id() )->get( wp_get_session_token() );
-		$id_token = (string) ( $session['id_token'] ?? '' );
+		$id_token = (string) ( sso_session_knows( get_current_user_id() )['id_token'] ?? '' );
 		add_filter(
 			'logout_redirect',
 			function () use ( $id_token ) {

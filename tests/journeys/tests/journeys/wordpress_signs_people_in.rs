@@ -142,11 +142,14 @@ impl Scene<'_> {
 
         let password = self.organization.secret("blog-admin-password").await?;
         let form = format!("log=admin&pwd={password}&wp-submit=Log+In&local=1");
-        let request = self.site.request(Method::POST, "/wp-login.php");
-        let request = request.header("content-type", "application/x-www-form-urlencoded");
-        let answer = self.site.send(request.body(form)).await?;
-        let leads_to = answer.header("location");
-        ensure!(leads_to.contains("/sso/sign-in"), "{answer:?}");
+        for action in ["", "?action=entered_recovery_mode"] {
+            let path = format!("/wp-login.php{action}");
+            let request = self.site.request(Method::POST, &path);
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            let answer = self.site.send(request.body(form.clone())).await?;
+            let leads_to = answer.header("location");
+            ensure!(leads_to.contains("/sso/sign-in"), "{action}: {answer:?}");
+        }
         Ok(())
     }
 
@@ -205,6 +208,19 @@ impl Scene<'_> {
         ensure!(answer.status == StatusCode::OK, "{answer:?}");
         ensure!(answer.body.contains("Ann Story"), "{answer:?}");
 
+        // A password that somebody gives themselves would outlive their place in the organization.
+        let script = "
+            const nonce = await (await fetch('/wp-admin/admin-ajax.php?action=rest-nonce')).text();
+            const answer = await fetch('/wp-json/wp/v2/users/me', {
+                method: 'POST', body: JSON.stringify({password: arguments[0]}),
+                headers: {'X-WP-Nonce': nonce, 'Content-Type': 'application/json'},
+            });
+            return answer.ok || await answer.text();";
+        let set = self.guest.run_async(script, vec![json!(PASSWORD)]).await?;
+        ensure!(set == json!(true), "{set}");
+        ensure!(self.is_taken_by_xml_rpc(user, password).await?);
+        ensure!(!self.is_taken_by_xml_rpc(user, PASSWORD).await?);
+
         let web = self.organization.pod("blog", "web").await?;
         self.organization
             .bash(
@@ -213,6 +229,22 @@ impl Scene<'_> {
             )
             .await?;
         Ok(())
+    }
+
+    async fn is_taken_by_xml_rpc(&self, user: &str, password: &str) -> Result<bool> {
+        let parameter =
+            |value: &str| format!("<param><value><string>{value}</string></value></param>");
+        let call = format!(
+            "<?xml version=\"1.0\"?><methodCall><methodName>wp.getUsersBlogs</methodName><params>{}{}</params></methodCall>",
+            parameter(user),
+            parameter(password),
+        );
+        let request = self.site.request(Method::POST, "/xmlrpc.php");
+        let request = request.header("content-type", "text/xml").body(call);
+        let answer = self.site.send(request).await?;
+        let is_refused = answer.body.contains("<fault>");
+        ensure!(is_refused != answer.body.contains("blogid"), "{answer:?}");
+        Ok(!is_refused)
     }
 
     async fn signs_out(&self) -> Result<()> {
