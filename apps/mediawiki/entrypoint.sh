@@ -25,6 +25,22 @@ workers() {
   echo "$count"
 }
 
+# What Apache is started with so that people sign in at the platform; nothing when it gave no credentials. Half of them is a
+# mistake: MediaWiki's own form in place of the platform's must be somebody's wish.
+sso_define() {
+  given= missing=
+  for name in OIDC_ISSUER OIDC_BACKCHANNEL OIDC_CLIENT_ID OIDC_CLIENT_SECRET; do
+    eval "value=\${$name:-}"
+    if [ -n "$value" ]; then given=$name; else missing=$name; fi
+  done
+  [ -n "$given" ] || return 0
+  if [ -n "$missing" ]; then
+    echo "The environment variable $missing is empty, and $given is not: people sign in by all four OIDC_ variables, or by none." >&2
+    return 1
+  fi
+  echo "-D SSO"
+}
+
 case ${1:-serve} in
   serve)
     mkdir -p /var/lib/mediawiki/images /run/apache2
@@ -35,13 +51,21 @@ case ${1:-serve} in
     # Only the installation needs it.
     unset ADMIN_PASSWORD
     rm -f /run/apache2/apache2.pid
+    sso=$(sso_define)
+    if [ -n "$sso" ]; then
+      # Of the state that a browser carries through a sign-in.
+      SSO_PASSPHRASE=$(php -r 'require "/usr/share/app/environment.php"; echo hash_hmac("sha256", "SSO_PASSPHRASE", environment("MEDIAWIKI_SECRET"));')
+      export SSO_PASSPHRASE
+    fi
     # Seconds: a visitor of a site without a database is told so soon.
     export PGCONNECT_TIMEOUT=3
     APACHE_WORKERS=${APACHE_WORKERS:-$(workers)}
     export APACHE_WORKERS
     # The server starts at once and its health is false until the database answers; this only tells why in the log.
     php /usr/share/app/wait.php 86400 &
-    exec apache2 -D FOREGROUND
+    # Two words, or none.
+    # shellcheck disable=SC2086
+    exec apache2 -D FOREGROUND $sso
     ;;
   install)
     exec php /usr/share/app/install.php

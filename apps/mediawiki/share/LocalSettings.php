@@ -69,3 +69,7 @@ wfLoadExtensions( [
 	'ParserFunctions', 'Poem', 'ReplaceText', 'Scribunto', 'TemplateData', 'TextExtracts', 'VisualEditor', 'WikiEditor',
 ] );
 $wgScribuntoDefaultEngine = 'luasandbox';
+
+if ( '' !== environment( 'OIDC_ISSUER', '' ) ) {
+	require_once '/usr/share/app/sso.php';
+}

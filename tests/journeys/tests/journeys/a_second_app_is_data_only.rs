@@ -1,6 +1,7 @@
-//! Another app with another database engine: somebody orders a MediaWiki, which keeps its pages in
-//! PostgreSQL, signs in, edits the front page, and finds the text again after the pod was replaced.
-//! It is data: no line of the platform's own code names it.
+//! Another app with another database engine and another way to sign people in: somebody orders a MediaWiki,
+//! which keeps its pages in PostgreSQL. Whoever opens it from home is signed in under their own name, with what their
+//! role gives them. The front page is edited, and the text is found again after the pod was replaced. It is data:
+//! no line of the platform's own code names it.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use journeys::{Site, Story, took};
+use journeys::{Browser, Organization, Site, Story, people, took, within};
 use reqwest::{Method, StatusCode, Url, header::SET_COOKIE};
 use serde_json::{Value, json};
 
+const PASSWORD: &str = "four slow snails on a wall";
 const TEXT: &str = "Perspicuously edited by somebody who ordered a wiki a minute ago.";
 
 #[tokio::test]
@@ -42,6 +44,15 @@ async fn a_person_gets_a_mediawiki_on_postgresql() -> Result<()> {
 
     let password = organization.secret("wiki-admin-password").await?;
     let mut admin = Wiki::new(&site);
+    let refused = admin.sign_in("Admin", &password).await;
+    ensure!(refused.is_err(), "a password of the wiki is taken");
+    people_sign_in(&story, &organization, &site).await?;
+
+    // The way in for when nobody can sign in.
+    let local = json!({"settings": {"localLogin": "on"}});
+    organization.change("wiki", local).await?;
+    organization.ready("wiki").await?;
+    let mut admin = Wiki::new(&site);
     admin.sign_in("Admin", &password).await?;
     admin.edit("Main Page", TEXT).await?;
     the_text_is_found(&site, &mut visitor).await?;
@@ -56,6 +67,86 @@ async fn a_person_gets_a_mediawiki_on_postgresql() -> Result<()> {
     let front = front_page(&own).await?;
     ensure!(front.contains(TEXT), "{front}");
     organization.end().await
+}
+
+/// Two browsers: an administrator of the platform, and somebody whose role changes.
+async fn people_sign_in(story: &Story, organization: &Organization, site: &Site) -> Result<()> {
+    let staff = Browser::start(&story.lab).await?;
+    let guest = Browser::start(&story.lab).await?;
+    let outcome = tell(story, organization, site, &staff, &guest).await;
+    let outcome = guest.witness("wiki", outcome).await;
+    staff.witness("wiki-staff", outcome).await?;
+    staff.close().await?;
+    guest.close().await
+}
+
+async fn tell(
+    story: &Story,
+    organization: &Organization,
+    site: &Site,
+    staff: &Browser,
+    guest: &Browser,
+) -> Result<()> {
+    let mark = rand::random::<u32>();
+    let address = |name: &str| format!("{name}-{mark:08x}@example.com");
+    people::as_administrator(story, staff, &address("wil"), "Wil Story").await?;
+    let members = format!(
+        "{}/organizations/{}/people",
+        story.sign_in_url(),
+        organization.name
+    );
+    let invitation = people::invite(staff, &members, &address("eve"), "Admin").await?;
+    people::join(guest, &invitation, "Eve Story", PASSWORD).await?;
+    guest.click(".apps a").await?;
+    is_signed_in(guest, site, &["bureaucrat", "interface-admin", "sysop"]).await?;
+
+    staff.open(&members).await?;
+    let form = "form[action$='/role']:has(button[aria-label$='Eve Story'])";
+    staff.set(&format!("{form} select"), "Power User").await?;
+    staff.click(&format!("{form} button")).await?;
+    within(30, "the next sign-in knows the new role", || async {
+        guest
+            .open(&format!(
+                "{}/wiki/Special:UserLogin?returnto=Project:About",
+                site.url
+            ))
+            .await?;
+        is_signed_in(guest, site, &["editor"]).await?;
+        let path = guest.run("return location.pathname").await?;
+        ensure!(path == "/wiki/Project:About", "at {path}");
+        Ok(())
+    })
+    .await?;
+
+    // "Log out" is that of the platform, too.
+    guest
+        .open(&format!("{}/wiki/Special:UserLogout", site.url))
+        .await?;
+    guest.click("#mw-content-text button[type=submit]").await?;
+    let is_nobody = format!(
+        "location.href.startsWith('{}/') && !location.pathname.includes('UserLogout')
+         && window.mw?.config?.get('wgUserName') === null",
+        site.url
+    );
+    guest.until(30, &is_nobody).await?;
+    guest
+        .open(&format!("{}/wiki/Special:UserLogin", site.url))
+        .await?;
+    guest.until(30, "location.pathname === '/sign-in'").await
+}
+
+/// Whether a browser is in the wiki under the person's name, and in which of the groups that roles give.
+async fn is_signed_in(browser: &Browser, site: &Site, groups: &[&str]) -> Result<()> {
+    let is_there = format!(
+        "location.href.startsWith('{}/wiki/') && window.mw?.config?.get('wgUserName') === 'Eve Story'",
+        site.url
+    );
+    browser.until(30, &is_there).await?;
+    let given = "const given = mw.config.get('wgUserGroups').filter(group => !['*', 'user', 'autoconfirmed'].includes(group));
+         return given.sort();";
+    let given = browser.run(given).await?;
+    ensure!(given == json!(groups), "{given}, not {groups:?}");
+    Ok(())
 }
 
 /// What stands on the page that the address leads to.
