@@ -5,9 +5,10 @@
 CONTEXT  ?=
 REGISTRY ?=
 ZONE     ?=
-# Of the lab: how many nodes. Of `make logs`: whose.
+# Of the lab: how many nodes. Of `make logs`: whose. Of `make test`: also what has passed before.
 NODES    ?=
 OF       ?=
+AGAIN    ?=
 
 # Where programs that take minutes to build are kept; the lab uses the same folder.
 export TUTTI_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tutti
@@ -21,6 +22,8 @@ HELM_VERSION := $(shell sed -n 's/^const HELM_VERSION: &str = "\(.*\)";/\1/p' te
 HELM       := $(TUTTI_CACHE)/helm@$(HELM_VERSION)/helm
 RENDER     := $(HELM) template --namespace tutti-system --kube-version 1.35
 CARGO_DENY := $(TUTTI_CACHE)/cargo-deny@0.20.2/bin/cargo-deny
+# For tests that need no lab.
+ONCE       := $(if $(AGAIN),,--config "target.'cfg(unix)'.runner = '$(CURDIR)/scripts/unless-passed'")
 CLUSTER    := $(and $(CONTEXT),--context $(CONTEXT)) $(and $(REGISTRY),--registry $(REGISTRY))
 ZONED      := $(and $(ZONE),--zone $(ZONE))
 
@@ -61,18 +64,18 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 # Every test program is named once: what needs nothing first, then what makes its own server, then
 # the stories on the lab, at last those that want it for themselves. Tests that wait more than they work
 # run beside each other; faults and stories together would keep two cores so busy that what has to happen
-# within seconds does not.
+# within seconds does not. What needs no lab and has passed before is not run again until something of it changes.
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
-	cargo test --lib --bins --test plan --test schema --test gateway --test tokens --test acl
-	cargo test --package tiltfile
+	RUST_TEST_THREADS=8 cargo test $(ONCE) --lib --bins --test plan --test schema --test gateway --test tokens --test acl
+	cargo test $(ONCE) --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
-	RUST_TEST_THREADS=10 cargo test --no-fail-fast --test api_server --test service --test faults --test alerts
+	RUST_TEST_THREADS=10 cargo test $(ONCE) --no-fail-fast --test api_server --test service --test faults --test alerts
 	lines=$$($(LAB) env) && eval "$$lines" && RUST_TEST_THREADS=6 cargo test --no-fail-fast --test journeys --test z_alone --test 'zz*'
 	@echo "make test: all tests passed"
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
 	TUTTI_LONG=1 cargo test --test plan -- domain::worlds
-	TUTTI_LONG=1 cargo test --test tokens -- mutations
+	TUTTI_LONG=1 cargo test --test tokens -- mutations rotation
 	TUTTI_LONG=1 cargo test --package faults --no-fail-fast -- --include-ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts

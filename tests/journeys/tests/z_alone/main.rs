@@ -1,4 +1,5 @@
-//! The stories that disturb others, and have the lab to themselves. One binary, one link.
+//! The stories that disturb others: they have the lab to themselves, but for two that do not meet. One binary,
+//! one link.
 
 mod a_node_has_no_disk_left;
 mod somebody_takes_our_labels_away;

@@ -3,26 +3,28 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use journeys::{PLATFORM, Story, Visitors, took};
+use journeys::{App, PAGE, PLATFORM, Story, Visitors, took};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_restarts_under_load_and_no_request_fails() -> Result<()> {
-    let story = Story::begin_alone("roll").await?;
+    // Who leads the operators is nothing to visitors: that story may go on beside this one.
+    let story = Story::begin("roll").await?;
+    let app = App::define(&story, |_| {}).await?;
     let organization = story.organization().await?;
-    organization.order_wordpress("site").await?;
+    let wish = json!({"app": app.name, "version": "1"});
+    organization.order("site", wish).await?;
     let url = organization.address("site").await?;
-    // A file that Apache gives out by itself: the gateway is on trial, not PHP.
-    let path = "/wp-includes/css/buttons.min.css";
     let keeping = story.site(&url)?;
     // Status says it a moment before the gateway has heard of it.
     journeys::within(30, "the site answers", || async {
-        let answer = keeping.page(path).await?;
+        let answer = keeping.page(PAGE).await?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     })
     .await?;
 
-    let visitors = Visitors::come(keeping, path);
+    let visitors = Visitors::come(keeping, PAGE);
     let start = Instant::now();
     story
         .kubectl(&["rollout", "restart", "deployment/gateway", "-n", PLATFORM])
