@@ -214,7 +214,8 @@ pub struct Owner {
     /// The operator's file about domains.
     config: PathBuf,
     ahead: Ahead,
-    domains: Api<Domain>,
+    /// Its Domains.
+    pub domains: Api<Domain>,
     neighbour: Option<Neighbour>,
 }
 

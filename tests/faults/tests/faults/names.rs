@@ -73,15 +73,6 @@ impl Rival<'_> {
         Ok(())
     }
 
-    /// Puts the next look of its own off.
-    async fn looks_tomorrow(&self, label: &str) -> Result<()> {
-        let tomorrow = Timestamp::now() + SignedDuration::from_hours(24);
-        let patch = Patch::Merge(json!({ "status": { "nextLookAt": tomorrow } }));
-        let (all, params) = (&self.0.domains, PatchParams::default());
-        all.patch_status(label, &params, &patch).await?;
-        Ok(())
-    }
-
     async fn status(&self, label: &str) -> Result<DomainStatus> {
         let found: Domain = self.0.domains.get(label).await?;
         Ok(found.status.unwrap_or_default())
@@ -144,33 +135,31 @@ async fn come_to_rest(domains: &[(&Api<Domain>, &str)]) -> Result<()> {
     }
 }
 
+/// Puts the next look of a Domain's own off.
+async fn looks_tomorrow(all: &Api<Domain>, label: &str) -> Result<()> {
+    let tomorrow = Timestamp::now() + SignedDuration::from_hours(24);
+    let patch = Patch::Merge(json!({ "status": { "nextLookAt": tomorrow } }));
+    all.patch_status(label, &PatchParams::default(), &patch)
+        .await?;
+    Ok(())
+}
+
 #[test]
 fn a_domain_that_comes_into_its_name_is_looked_at_at_once_however_long_it_has_waited() {
     stage::test(async |stage| {
-        let owner = Owner::found_beside_another(stage).await?;
-        let rival = Rival(owner.neighbour()?);
-        let hostname = format!("left.{}", owner.zone);
-        // Nobody has proven it: the first has it.
+        let owner = Owner::found(stage, Default::default()).await?;
         owner.ask_for("left").await?;
-        owner.proof_says("left", "NoRecord").await?;
-        rival.ask_for("left", &hostname).await?;
-        let is_told =
-            |status: &DomainStatus| said(status, "HostnameHeld") == ("False", "HostnameTaken");
-        rival.looks_until("left", is_told).await?;
-        rival.looks_tomorrow("left").await?;
-        owner.give_up("left").await?;
+        owner.becomes_ready("left", false).await?;
+        let same = json!({ "hostname": format!("left.{}", owner.zone) });
+        owner.ask_for_with("next", same).await?;
         let begun = Instant::now();
-        loop {
-            let status = rival.status("left").await?;
-            if said(&status, "OwnershipProven") == ("False", "NoRecord") {
-                return Ok(());
-            }
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "it is not looked at: {status:?}"
-            );
+        while said(&owner.status("next").await?, "HostnameHeld") != ("False", "HostnameTaken") {
+            ensure!(begun.elapsed() < PATIENCE, "both have it");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        looks_tomorrow(&owner.domains, "next").await?;
+        owner.give_up("left").await?;
+        owner.becomes_ready("next", false).await
     });
 }
 
@@ -231,7 +220,7 @@ fn a_name_that_two_have_proven_is_the_firsts_until_his_proof_goes_and_takes_his_
         };
         // He is not asked to look, and would not by himself before tomorrow: that the other's proof is gone
         // is what he waits for.
-        rival.looks_tomorrow("moving").await?;
+        looks_tomorrow(&rival.0.domains, "moving").await?;
         let begun = Instant::now();
         let mut look = 2;
         let his = loop {
