@@ -406,7 +406,7 @@ pub async fn clean(stage: &'static Stage, story: Story) -> Result<&'static Clean
         .get_or_try_init(async || {
             let mut told = BTreeMap::new();
             for chain in [Story::FULL_LIFE.as_slice(), &Story::RETURN] {
-                let _place = stage.place().await;
+                // Without a place: those that have one wait for it.
                 let mut life = Life::begin(stage, "clean", &Manner::default()).await?;
                 for story in chain {
                     let outcome = life.tell(*story, Mischief::Calm).await?;
