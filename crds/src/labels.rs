@@ -39,11 +39,15 @@ pub const HOSTNAME: &str = "tutti.dev/hostname";
 pub const REVOKE: &str = "tutti.dev/revoke";
 /// On an SsoClient: any new value has its client secret replaced. See `docs/operations/people.md`.
 pub const ROTATE_SECRET: &str = "tutti.dev/rotate-secret";
+/// On an SsoClient: its Secret is gone, the operator has seen. Its value is the digest of the client secret that was in it.
+pub const SECRET_GONE: &str = "tutti.dev/secret-gone";
 /// On the Secret of an SsoClient: the SHA-256 of the client secret that idm wrote into it last.
 pub const SECRET_DIGEST: &str = "tutti.dev/secret-digest";
 
 /// The value of [`MANAGED_BY`], and the field manager of every server-side apply.
 pub const MANAGER: &str = "tutti-operator";
+/// The same of what idm writes.
+pub const IDM: &str = "tutti-idm";
 /// Holds an AppInstance until its volumes and secrets were kept or removed as it asked.
 pub const INSTANCE_FINALIZER: &str = "tutti.dev/instance";
 /// Holds a Domain until its certificate is put away and its hostname is kept for its owner.

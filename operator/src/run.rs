@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{
     Api, Client, Resource, ResourceExt,
+    core::PartialObjectMeta,
     runtime::{
         applier,
         controller::{self, Action},
@@ -25,7 +26,7 @@ use plan::{
     check::is_granted,
     context::DomainSeen,
     domain::report::{HOSTNAME_HELD, SERVED},
-    quota,
+    names, quota,
 };
 use prometheus_client::registry::Registry;
 use service::{Admin, Liveness, LogFilter, Readiness};
@@ -226,7 +227,15 @@ fn start_watches(
     let (routes, routes_writer) = store::<Route>();
     let (domains, domains_writer) = store::<Domain>();
     let (kept_hostnames, kept_writer) = store::<ConfigMap>();
-    let cache = Cache::new(instances, definitions, organizations, routes, domains);
+    let (credentials, credentials_writer) = store::<PartialObjectMeta<Secret>>();
+    let cache = Cache::new(
+        instances,
+        definitions,
+        organizations,
+        routes,
+        domains,
+        credentials,
+    );
     let (touch_instance, instances) = unbounded_channel::<InstanceKey>();
     let (touch_organization, organizations) = unbounded_channel::<String>();
     let (touch_definition, definitions) = unbounded_channel::<String>();
@@ -391,6 +400,27 @@ fn start_watches(
         },
     );
     watch::children(client, &cache, readiness, &touch_instance, tasks);
+    let (instance, all) = (touch_instance.clone(), cache.instances.clone());
+    watch::reflect_these(
+        Api::<PartialObjectMeta<Secret>>::all(client.clone()),
+        watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::IDM)),
+        credentials_writer,
+        "Secrets of idm's",
+        readiness,
+        tasks,
+        move |news| match news {
+            News::There(secret) | News::Gone(secret) => {
+                let name = secret.name_any();
+                if let Some(name) = name.strip_suffix(names::SSO_SUFFIX) {
+                    let _ = instance.send(InstanceKey {
+                        namespace: secret.namespace().unwrap_or_default(),
+                        name: name.to_owned(),
+                    });
+                }
+            }
+            News::Listed => touch_all(&all, &instance, |_| true),
+        },
+    );
     let (instance, all, organization) = (
         touch_instance.clone(),
         cache.instances.clone(),

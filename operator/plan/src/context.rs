@@ -107,6 +107,8 @@ pub struct Observed {
     pub workload: Option<WorkloadSeen>,
     /// What idm says of the instance's SsoClient.
     pub client: Option<ClientSeen>,
+    /// It is registered, and its Secret is gone.
+    pub is_client_secret_gone: bool,
     /// Pods of the instance.
     pub pods: Vec<PodSeen>,
     /// Routes of the instance by hostname.

@@ -22,7 +22,7 @@ pub fn secret(instance: &str, secret: &str) -> String {
 }
 
 /// How the name of a Secret ends that holds an app's credentials at idm. It is reserved.
-pub(crate) const SSO_SUFFIX: &str = "-sso";
+pub const SSO_SUFFIX: &str = "-sso";
 
 /// The Secret with an app's credentials at idm.
 #[must_use]

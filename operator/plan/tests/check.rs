@@ -712,6 +712,24 @@ fn no_job_is_begun_without_what_a_sign_in_needs_and_none_is_torn_down_for_it() {
 }
 
 #[test]
+fn idm_is_told_that_a_clients_secret_is_gone_and_people_are_told_that_it_comes_back() {
+    let there = wordpress()
+        .change(sign_in_by_openid_connect)
+        .see(|seen| seen.client = Some(registered(SECRET_DIGEST)));
+    let told = |world: &World| {
+        let desired = granted(world, &shop());
+        let annotations = desired.clients[0].metadata.annotations.clone();
+        annotations.and_then(|it| it.get("tutti.dev/secret-gone").cloned())
+    };
+    assert_eq!(told(&there), None);
+    let running = granted(&there, &shop()).workload;
+    let gone = there.see(|seen| seen.is_client_secret_gone = true);
+    assert_eq!(told(&gone).as_deref(), Some(SECRET_DIGEST));
+    // Pods that run are left alone.
+    assert_eq!(granted(&gone, &shop()).workload, running);
+}
+
+#[test]
 fn where_the_platform_has_no_idm_the_app_begins_at_once_and_is_told_of_no_other_sign_in() {
     let with = wordpress()
         .change(sign_in_by_openid_connect)

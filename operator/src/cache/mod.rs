@@ -22,11 +22,12 @@ use std::{
 };
 
 use crds::{AppDefinition, AppInstance, Domain, Organization, Route};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    core::ObjectMeta,
+    core::{ObjectMeta, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
-use plan::quota::Count;
+use plan::{names, quota::Count};
 
 pub use child::{Child, Kind, Seen};
 
@@ -63,6 +64,8 @@ pub struct Cache {
     pub routes: Store<Route>,
     /// All Domains.
     pub domains: Store<Domain>,
+    /// Secrets that idm has made.
+    credentials: Store<PartialObjectMeta<Secret>>,
     children: Arc<RwLock<HashMap<InstanceKey, Children>>>,
     gone: Arc<RwLock<gone::Gone>>,
     fences: Arc<RwLock<fence::Fences>>,
@@ -77,6 +80,7 @@ impl Cache {
         organizations: Store<Organization>,
         routes: Store<Route>,
         domains: Store<Domain>,
+        credentials: Store<PartialObjectMeta<Secret>>,
     ) -> Self {
         Self {
             instances,
@@ -84,6 +88,7 @@ impl Cache {
             organizations,
             routes,
             domains,
+            credentials,
             children: Arc::default(),
             gone: Arc::default(),
             fences: Arc::default(),
@@ -95,6 +100,16 @@ impl Cache {
     pub fn children(&self, key: &InstanceKey) -> Children {
         let children = self.children.read().unwrap_or_else(PoisonError::into_inner);
         children.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Whether the Secret is there with which an instance signs people in.
+    #[must_use]
+    pub fn has_credentials(&self, key: &InstanceKey) -> bool {
+        let name = names::sso_secret(&key.name);
+        let found = self
+            .credentials
+            .get(&ObjectRef::new(&name).within(&key.namespace));
+        found.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none())
     }
 
     /// Another instance that has a child of this kind and name: `a` with a volume `b-c` and `a-b`

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use plan::{
     Observed,
     context::{DomainSeen, RunSeen},
@@ -13,6 +14,9 @@ use crate::{
     cache::{Children, InstanceKey, Kind, Seen, child::Kept},
     failure::Failure,
 };
+
+/// News of what was written together come within this time.
+const LATE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What was seen of an instance's children.
 ///
@@ -26,6 +30,7 @@ pub async fn observe(
 ) -> Result<Observed, Failure> {
     let mut observed = from_children(key, uid, children);
     observed.domains = domains(operator, key);
+    observed.is_client_secret_gone = is_client_secret_gone(operator, key, &observed);
     operator.troubles.look(operator, key, &mut observed).await;
     Ok(observed)
 }
@@ -34,6 +39,7 @@ pub async fn observe(
 pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Observed) -> Observed {
     let mut observed = from_children(key, uid, &operator.cache.children(key));
     observed.domains = before.domains;
+    observed.is_client_secret_gone = before.is_client_secret_gone;
     for pod in &mut observed.pods {
         let known = before.pods.iter().find(|other| other.name == pod.name);
         pod.last_log_line = known.and_then(|other| other.last_log_line.clone());
@@ -50,6 +56,16 @@ pub fn refresh(operator: &Instances, key: &InstanceKey, uid: &str, before: Obser
         run.job.podless = known.and_then(|known| known.job.podless.clone());
     }
     observed
+}
+
+/// Two watches tell of a client and of its Secret: so soon after it was registered the one may be late.
+fn is_client_secret_gone(operator: &Instances, key: &InstanceKey, observed: &Observed) -> bool {
+    let client = observed.client.as_ref().filter(|it| it.is_registered());
+    let ready = client.and_then(|client| client.ready.as_ref());
+    ready.is_some_and(|ready| {
+        Timestamp::now().duration_since(ready.last_transition_time.0) > LATE
+            && !operator.cache.has_credentials(key)
+    })
 }
 
 fn domains(operator: &Instances, key: &InstanceKey) -> Vec<DomainSeen> {

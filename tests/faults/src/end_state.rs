@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use anyhow::Result;
+use crds::labels;
 use futures_util::future::try_join_all;
 use k8s_openapi::api::{
     core::v1::{LimitRange, PersistentVolumeClaim, ResourceQuota, Secret},
@@ -11,6 +12,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt,
+    api::ListParams,
     core::{ApiResource, DynamicObject},
 };
 use regex::Regex;
@@ -150,7 +152,10 @@ impl Keepsakes {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let volumes: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
         let mut found = BTreeMap::new();
-        for secret in secrets.list(&Default::default()).await? {
+        // Those of idm can be made again.
+        let lasting = format!("{}!={}", labels::MANAGED_BY, labels::IDM);
+        let lasting = ListParams::default().labels(&lasting);
+        for secret in secrets.list(&lasting).await? {
             let bytes = serde_json::to_string(&secret.data)?;
             let content = format!("{} {bytes}", secret.uid().unwrap_or_default());
             found.insert(format!("Secret/{}", secret.name_any()), content);

@@ -9,19 +9,19 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use crds::{AppInstance, SsoClient, condition};
+use crds::{AppInstance, SsoClient, condition, labels};
 use futures_util::{StreamExt as _, future::join_all};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, StatefulSet},
         batch::v1::Job,
-        core::v1::PersistentVolumeClaim,
+        core::v1::{PersistentVolumeClaim, Secret},
     },
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -205,7 +205,7 @@ async fn bind(client: &Client, object: &PersistentVolumeClaim) {
     write::<PersistentVolumeClaim>(client, object, &status, true).await;
 }
 
-/// As idm does, without a Secret: the operator looks at the status alone.
+/// As idm does. Of the Secret the operator looks at the metadata alone.
 async fn register(client: &Client, object: &SsoClient) {
     let is_registered = object
         .status
@@ -214,6 +214,20 @@ async fn register(client: &Client, object: &SsoClient) {
     if is_registered || object.metadata.deletion_timestamp.is_some() {
         return;
     }
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(object.spec.secret.clone()),
+            labels: Some([(labels::MANAGED_BY.to_owned(), labels::IDM.to_owned())].into()),
+            // It goes with the instance, whose garbage alone is collected here.
+            owner_references: object.metadata.owner_references.clone(),
+            ..ObjectMeta::default()
+        },
+        ..Secret::default()
+    };
+    let secrets: Api<Secret> =
+        Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    // One that is there stays.
+    let _ = secrets.create(&PostParams::default(), &secret).await;
     let status = json!({ "status": {
         "observedGeneration": object.metadata.generation,
         "clientId": "cli-1",

@@ -5,6 +5,7 @@
 use crds::{
     SsoClient, SsoClientSpec,
     app_definition::SsoProtocol,
+    labels::SECRET_GONE,
     sso_client::{ClientProtocol, MOST_ADDRESSES},
 };
 
@@ -20,8 +21,10 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<SsoClient> {
     let callback = sso.callback_path.as_ref()?;
     let origins = origins(wish);
     let after = sso.logout_path.iter().map(|_| "/");
+    let mut metadata = metadata::owned(wish, wish.name.clone(), COMPONENT_WEB);
+    metadata.annotations = gone(wish).map(|digest| [(SECRET_GONE.to_owned(), digest)].into());
     Some(SsoClient {
-        metadata: metadata::owned(wish, wish.name.clone(), COMPONENT_WEB),
+        metadata,
         spec: SsoClientSpec {
             protocol: ClientProtocol::Oidc,
             instance: Some(wish.name.clone()),
@@ -31,6 +34,16 @@ pub(super) fn build(wish: &Wish<'_>) -> Option<SsoClient> {
         },
         status: None,
     })
+}
+
+/// What tells idm that the Secret is gone, which it does not watch: it makes another at once.
+fn gone(wish: &Wish<'_>) -> Option<String> {
+    let observed = wish.context.observed;
+    let client = observed
+        .client
+        .as_ref()
+        .filter(|_| observed.is_client_secret_gone)?;
+    client.secret_digest.clone()
 }
 
 /// Letters of a digest that tell one client secret from another.

@@ -1,7 +1,7 @@
 //! Whether people can sign in by the platform, where the app leaves that to it.
 
 use super::Finding;
-use crate::{DesiredState, Observed};
+use crate::{DesiredState, Observed, names};
 
 /// The reason of an app that idm has not registered.
 pub(super) const NOT_REGISTERED: &str = "SignInNotRegistered";
@@ -12,12 +12,21 @@ const TAKEN: &str = "SecretTaken";
 pub(super) fn judge(desired: &DesiredState, observed: &Observed) -> Option<Finding> {
     let metadata = &desired.clients.first()?.metadata;
     let client = observed.client.as_ref();
-    if client.is_some_and(|client| client.is_registered()) {
+    let is_registered = client.is_some_and(|client| client.is_registered());
+    if is_registered && !observed.is_client_secret_gone {
         return None;
     }
     let name = metadata.name.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let look = format!("kubectl describe ssoclient {name} -n {namespace}");
+    if is_registered {
+        let secret = names::sso_secret(name);
+        let message = format!(
+            "Secret {secret}, with which the app signs people in, is gone; idm makes it anew, with another \
+             client secret; see: {look}"
+        );
+        return Some(Finding::on_its_way(NOT_REGISTERED, message, None));
+    }
     let Some(ready) = client.and_then(|client| client.ready.as_ref()) else {
         let message = format!("idm has not registered the app for sign-in yet; see: {look}");
         return Some(Finding::on_its_way(NOT_REGISTERED, message, None));

@@ -15,7 +15,7 @@ use super::Client;
 use crate::{app::Settings, secret::Token};
 
 /// Who writes Secrets and status, for the API server.
-pub const MANAGER: &str = "tutti-idm";
+pub const MANAGER: &str = labels::IDM;
 
 /// The Secret of one application.
 pub struct Secrets<'a> {

@@ -64,7 +64,12 @@ struct Known {
     client: Client,
 }
 
-type Seen = (Option<String>, SsoClientSpec, Option<String>);
+type Seen = (
+    Option<String>,
+    SsoClientSpec,
+    Option<String>,
+    Option<String>,
+);
 
 /// Registers until told to stop; every `look_after` it looks after the Secrets.
 pub async fn follow(app: Shared, cluster: Cluster, look_after: Duration, stop: CancellationToken) {
@@ -124,7 +129,8 @@ impl Registrar<'_> {
         self.known.retain(|key, _| there.contains_key(key));
         for object in objects {
             let key = key(object);
-            let seen = (object.uid(), object.spec.clone(), asked_for(object));
+            let spec = object.spec.clone();
+            let seen = (object.uid(), spec, asked_for(object), missed(object));
             if self.known.get(&key).is_some_and(|known| known.seen == seen) {
                 continue;
             }
@@ -344,6 +350,11 @@ fn key(object: &SsoClient) -> Key {
 /// The value of the annotation that asks for another secret.
 fn asked_for(object: &SsoClient) -> Option<String> {
     object.annotations().get(labels::ROTATE_SECRET).cloned()
+}
+
+/// The operator watches Secrets, and tells of one that is gone.
+fn missed(object: &SsoClient) -> Option<String> {
+    object.annotations().get(labels::SECRET_GONE).cloned()
 }
 
 /// Writes a deed of the cluster's into the audit.

@@ -5,6 +5,8 @@
 use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use journeys::{Browser, Organization, Site, Story, people, within};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
 use reqwest::{Method, StatusCode, header::SET_COOKIE};
 use serde_json::{Value, json};
 
@@ -82,6 +84,7 @@ impl Scene<'_> {
             .await?;
         self.programs_go_on().await?;
         self.signs_out().await?;
+        self.a_secret_that_is_gone_comes_back().await?;
 
         // A Member of no team may open nothing, and reads so.
         people::join(guest, &mia, MIA, PASSWORD).await?;
@@ -263,6 +266,21 @@ impl Scene<'_> {
         self.opens_the_sign_in().await?;
         let is_asked = "location.pathname === '/sign-in'";
         self.guest.until(30, is_asked).await
+    }
+
+    /// Deleted by hand: it is said, idm makes another one, and the app signs people in by that.
+    async fn a_secret_that_is_gone_comes_back(&self) -> Result<()> {
+        let secrets = self.organization.objects::<Secret>();
+        let before = secrets.get("blog-sso").await?.uid();
+        secrets.delete("blog-sso", &Default::default()).await?;
+        within(30, "another Secret is there", || async {
+            let found = secrets.get_opt("blog-sso").await?;
+            ensure!(found.is_some_and(|found| found.uid() != before));
+            Ok(())
+        })
+        .await?;
+        self.organization.ready("blog").await?;
+        Ok(())
     }
 
     async fn mia_is_given_the_app(&self) -> Result<()> {
