@@ -66,7 +66,7 @@ images: lab binaries ## Build and push all images: operator, gateway, databases,
 # run beside each other; faults and stories together would keep two cores so busy that what has to happen
 # within seconds does not. What needs no lab and has passed before is not run again until something of it changes.
 test: lab ## Every test but the long ones, the quick ones first; starts the lab when it is needed
-	RUST_TEST_THREADS=8 cargo test $(ONCE) --lib --bins --test plan --test schema --test gateway --test tokens --test acl
+	cargo test $(ONCE) --lib --bins --test plan --test schema --test gateway --test tokens --test acl
 	cargo test $(ONCE) --package tiltfile
 	$(MAKE) up CONTEXT= REGISTRY= ZONE=
 	RUST_TEST_THREADS=10 cargo test $(ONCE) --no-fail-fast --test api_server --test service --test faults --test alerts
@@ -75,7 +75,7 @@ test: lab ## Every test but the long ones, the quick ones first; starts the lab 
 
 test-long: test ## Also the tests that take long: more of each fault, and worse weather
 	TUTTI_LONG=1 cargo test --test plan -- domain::worlds
-	TUTTI_LONG=1 cargo test --test tokens -- mutations rotation
+	TUTTI_LONG=1 cargo test --test tokens -- mutations
 	TUTTI_LONG=1 cargo test --package faults --no-fail-fast -- --include-ignored
 
 lint: lint-generated lint-plan lint-deny ## Formatting, clippy, dependencies, generated files, charts

@@ -76,12 +76,6 @@ fn over_a_year_no_good_token_is_refused_and_no_key_signs_that_was_not_published_
     let mut first_seen = HashMap::<String, Timestamp>::new();
     let mut has_signed = HashMap::<String, u32>::new();
     let begin = *NOW;
-    // Hours between tokens; keys are looked after in each.
-    let between = if std::env::var_os("TUTTI_LONG").is_some() {
-        1_i32
-    } else {
-        4
-    };
     for hour in 0..365 * 24 {
         let now = begin + HOUR * hour;
         // Nobody rotates for some weeks in spring, and from time to time somebody is late. Keys change a
@@ -97,9 +91,6 @@ fn over_a_year_no_good_token_is_refused_and_no_key_signs_that_was_not_published_
         published.push_back(PublicKeys::from_jwks(&jwks.to_string()).unwrap());
         if published.len() > 25 {
             published.pop_front();
-        }
-        if hour % between != 0 {
-            continue;
         }
 
         let mut signed = Vec::new();
@@ -126,11 +117,7 @@ fn over_a_year_no_good_token_is_refused_and_no_key_signs_that_was_not_published_
             signed.push(text);
         }
         tokens.push_back((now, signed));
-        // Those of twelve hours.
-        if tokens
-            .front()
-            .is_some_and(|(signed_at, _)| now.duration_since(*signed_at) > HOUR * 12)
-        {
+        if tokens.len() > 13 {
             tokens.pop_front();
         }
 
